@@ -1,0 +1,3 @@
+"""`aura`, the operators' command line of AURA."""
+
+__version__ = "0.1.0"
