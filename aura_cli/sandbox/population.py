@@ -1,12 +1,13 @@
 """A believable, reproducible population: the same size, seed and moment give the same people, byte for byte.
 
-Both stand-ins and the sandbox's database are filled from it, so that all three agree until somebody plants drift.
+`generation.build` makes one. Both stand-ins and the sandbox's database are filled from it, so that all three agree until somebody
+plants drift.
 """
 
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TopUp:
     """A paid one-off checkout for tokens. Times are epoch seconds, `amount` is cents."""
 
@@ -17,7 +18,7 @@ class TopUp:
     package: str  # starter, growth, pro
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Contract:
     """One Stripe subscription of a person, as Stripe has it now. Times are epoch seconds (UTC)."""
 
@@ -34,9 +35,9 @@ class Contract:
     invoices: tuple["Bill", ...]  # oldest first
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Bill:
-    """An invoice of a contract: `reason` is Stripe's billing_reason, `status` paid or open."""
+    """An invoice of a contract: `reason` is Stripe's billing_reason, `status` paid, open or void."""
 
     id: str  # in_…
     created: int
@@ -45,7 +46,7 @@ class Bill:
     amount: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Price:
     id: str
     product: str
@@ -55,7 +56,7 @@ class Price:
     interval: str  # month, year
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Person:
     """One user of AURA: `did` at Privy, `uuid` in the database, `customer` at Stripe (None: never paid)."""
 
@@ -73,7 +74,7 @@ class Person:
     top_ups: tuple[TopUp, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Population:
     seed: int
     now: int  # epoch seconds: the moment the population is seen at
