@@ -1,0 +1,1 @@
+"""The tests, a folder a room of `aura_cli`; `parts/` starts the real services they run against."""

@@ -1,0 +1,1 @@
+"""Real services and programs for the tests: found or installed, started on loopback, stopped and deleted at the end."""

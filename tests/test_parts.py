@@ -1,0 +1,80 @@
+"""The services that the other tests rely on are what they say, and nothing of them stays behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy
+
+from tests.parts.postgres import Pooler, Server
+from tests.parts.program import REPOSITORY
+from tests.parts.sampling import WHOLE, sample
+
+
+def test_database_is_fresh(database_url: str) -> None:
+    """Both kinds of database can be written to and begin empty."""
+    engine = sqlalchemy.create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("CREATE TABLE proof (id INTEGER)"))
+    assert sqlalchemy.inspect(engine).get_table_names() == ["proof"]
+    engine.dispose()
+
+
+def test_newest_postgres(postgres_server: Server) -> None:
+    """The wheel's server is PostgreSQL 18."""
+    with psycopg.connect(postgres_server.admin_url) as connection:
+        assert connection.info.server_version // 10_000 == 18
+
+
+def test_debian_postgres(debian_postgres: Server, debian_postgres_database: str) -> None:
+    """Debian's server is the one from apt, and its databases belong to the same ordinary role."""
+    assert debian_postgres.programs.is_relative_to("/usr/lib/postgresql")
+    with psycopg.connect(debian_postgres_database) as connection:
+        assert connection.execute("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == ("aura", False)
+
+
+@pytest.mark.parametrize("through_socket", [False, True])
+def test_wrong_password_is_refused(postgres_server: Server, through_socket: bool) -> None:
+    """Passwords are checked on TCP and on the Unix socket alike."""
+    host = {"host": str(postgres_server.directory)} if through_socket else {}
+    url = postgres_server.url("postgres", password="wrong-password")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(url, **host)
+
+
+def test_pgbouncer_is_in_transaction_mode(pgbouncer: Pooler, pooled_database: str) -> None:
+    """The pooler is a real one: start-up options are refused, as at Neon, and its console says transaction mode."""
+    with pytest.raises(psycopg.OperationalError, match="unsupported startup parameter"):
+        psycopg.connect(pooled_database, options="-c statement_timeout=1000")
+    with psycopg.connect(pooled_database) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert pgbouncer.port != pgbouncer.server.port
+
+
+def test_a_killed_run_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A server ends, and its directory goes, although the process that started it is killed."""
+    script = "import time\nfrom tests.parts.postgres import FAST, newest_postgres\nwith newest_postgres(**FAST) as server:\n    print(server.directory, flush=True)\n    time.sleep(60)\n"
+    with subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        directory = Path(parent.stdout.readline().strip())
+        server = int((directory / "data" / "postmaster.pid").read_text().splitlines()[0])
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while directory.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not directory.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(server, 0)
+
+
+def test_sample_is_seeded() -> None:
+    """The same seed picks the same cases in their order; a whole run takes them all."""
+    cases = range(100)
+    assert sample(cases, 200) == list(cases)
+    assert sample(cases, 5) == (list(cases) if WHOLE else sorted(sample(cases, 5)))
+    assert WHOLE or len(set(sample(cases, 5)) & set(sample(cases, 5, seed=1))) < 5
