@@ -41,10 +41,10 @@ def test_debian_postgres(debian_postgres: Server, debian_postgres_database: str)
 @pytest.mark.parametrize("through_socket", [False, True])
 def test_wrong_password_is_refused(postgres_server: Server, through_socket: bool) -> None:
     """Passwords are checked on TCP and on the Unix socket alike."""
-    host = {"host": str(postgres_server.directory)} if through_socket else {}
+    host = str(postgres_server.directory) if through_socket else "127.0.0.1"
     url = postgres_server.url("postgres", password="wrong-password")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(url, **host)
+        psycopg.connect(url, host=host)
 
 
 def test_pgbouncer_is_in_transaction_mode(pgbouncer: Pooler, pooled_database: str) -> None:
@@ -58,7 +58,10 @@ def test_pgbouncer_is_in_transaction_mode(pgbouncer: Pooler, pooled_database: st
 
 def test_a_killed_run_leaves_nothing_behind(tmp_path: Path) -> None:
     """A server ends, and its directory goes, although the process that started it is killed."""
-    script = "import time\nfrom tests.parts.postgres import FAST, newest_postgres\nwith newest_postgres(**FAST) as server:\n    print(server.directory, flush=True)\n    time.sleep(60)\n"
+    script = (
+        "import time\nfrom tests.parts.postgres import FAST, newest_postgres\n"
+        "with newest_postgres(**FAST) as server:\n    print(server.directory, flush=True)\n    time.sleep(60)\n"
+    )
     with subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         directory = Path(parent.stdout.readline().strip())

@@ -2,9 +2,9 @@
 
     python keeper.py DIRECTORY USER COMMAND…
 
-Runs COMMAND as USER (empty: as it is) in DIRECTORY with its output in DIRECTORY/log until standard input ends; then interrupts it, kills it after ten
-seconds, and deletes DIRECTORY. Standard input ends even where the parent is killed, so nothing outlives a test run. A service
-that ends by itself has its log shown on stderr.
+Runs COMMAND as USER (empty: as it is) in DIRECTORY, its output in DIRECTORY/log, until standard input ends; then interrupts
+it, kills it after ten seconds, and deletes DIRECTORY. Standard input ends even where the parent is killed, so nothing
+outlives a test run. A service that ends by itself has its log shown on stderr.
 """
 
 import os

@@ -84,7 +84,7 @@ def serving(programs: Path, locale: tuple[str, ...], settings: dict[str, str]) -
         secret = directory / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
-        initdb = [programs / "initdb", "--pgdata=data", f"--username={ADMIN}", f"--pwfile={secret}", "--auth=scram-sha-256"]
+        initdb = [str(programs / "initdb"), "--pgdata=data", f"--username={ADMIN}", f"--pwfile={secret}", "--auth=scram-sha-256"]
         run_unprivileged(*initdb, "--encoding=UTF8", *locale, "--no-sync", cwd=directory)
         server = Server(free_port(), directory, programs)
         fixed = {

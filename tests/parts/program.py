@@ -75,7 +75,7 @@ class Aura:
             encoding="utf-8",
             timeout=timeout,
             check=False,
-            **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}),  # type: ignore[call-overload]
+            **({"stdin": subprocess.DEVNULL} if input is None else {"input": input}),
         )
         return Completed(done.returncode, done.stdout, done.stderr)
 

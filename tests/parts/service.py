@@ -48,7 +48,7 @@ def service_directory(name: str) -> Path:
     return directory
 
 
-def run_unprivileged(*command: str | Path, cwd: Path) -> None:
+def run_unprivileged(*command: str, cwd: Path) -> None:
     """Run a command to its end as the user that services run as; raises with its output if it fails."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False, **keeper.identity(UNPRIVILEGED))  # type: ignore[call-overload]
     if done.returncode:
