@@ -1,6 +1,7 @@
 """PostgreSQL and PgBouncer for the tests: servers of their own on free ports, a fresh database for each test."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -110,8 +111,11 @@ def _reachable(programs: Path, directory: Path) -> Path:
             [programs / "postgres", "--version"], cwd=directory, check=True, capture_output=True, **keeper.identity(UNPRIVILEGED)
         )  # type: ignore[call-overload]
     except PermissionError:
-        shutil.copytree(programs.parent, directory / "pginstall", symlinks=True)
-        return directory / "pginstall" / programs.name
+        owner = directory.stat()
+        copy = shutil.copytree(programs.parent, directory / "pginstall", symlinks=True)
+        for path in (copy, *copy.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        return copy / programs.name
     return programs
 
 
