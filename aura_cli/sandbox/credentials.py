@@ -1,0 +1,60 @@
+"""The sandbox's own credentials, and the complete environment that makes a process work on the sandbox and on nothing else.
+
+Every credential bears the word `sandbox`: that is how a key of somewhere else is told from them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+STRIPE_SECRET_KEY = "sk_test_sandbox_StandInOnThisMachine0000"  # noqa: S105
+STRIPE_WEBHOOK_SECRET = "whsec_sandbox_StandInOnThisMachine0000"  # noqa: S105
+STRIPE_PRICE_ID = "price_1SandboxProMonthly000000"
+PRIVY_APP_ID = "sandboxapp000000000000000"  # 25 characters, as Privy's are
+PRIVY_APP_SECRET = "privy_app_secret_sandbox_StandInOnThisMachine0000"  # noqa: S105
+INTEGRATION_ENCRYPTION_KEY = "sandbox-integration-encryption-key-0000"
+
+NOWHERE = "http://127.0.0.1:9"  # the discard port: refused at once wherever nobody runs that service
+
+_WITHOUT_STAND_IN: Mapping[str, str] = MappingProxyType(
+    {
+        "OPENAI_API_KEY": "sk-sandbox-nothing-listens-0000",
+        "OPENAI_BASE_URL": f"{NOWHERE}/v1",
+        "RESEND_API_KEY": "re_sandbox_nothing_listens_0000",
+        "RESEND_API_URL": NOWHERE,
+        "UPSTASH_REDIS_REST_URL": NOWHERE,
+        "UPSTASH_REDIS_REST_TOKEN": "sandbox-nothing-listens-0000",
+        "GA_API_BASE": NOWHERE,
+        "GA_API_SECRET": "sandbox-nothing-listens-0000",
+        "VERCEL_API_BASE": NOWHERE,
+        "VERCEL_TOKEN": "sandbox-nothing-listens-0000",
+        "NEXT_PUBLIC_APP_URL": NOWHERE,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the stand-ins listen: base addresses without a path, as STRIPE_API_BASE and PRIVY_API_BASE take them."""
+
+    stripe: str
+    privy: str
+
+
+def environment(addresses: Addresses, home: Path, database_url: str) -> dict[str, str]:
+    """Every variable of the web app's and of `aura`'s that counts in the sandbox; what has no stand-in is sent where nobody listens."""
+    return {
+        **_WITHOUT_STAND_IN,
+        "AURA_ENV": "sandbox",
+        "AURA_HOME": str(home),
+        "DATABASE_URL": database_url,
+        "STRIPE_API_BASE": addresses.stripe,
+        "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY,
+        "STRIPE_WEBHOOK_SECRET": STRIPE_WEBHOOK_SECRET,
+        "STRIPE_PRICE_ID": STRIPE_PRICE_ID,
+        "PRIVY_API_BASE": addresses.privy,
+        "NEXT_PUBLIC_PRIVY_APP_ID": PRIVY_APP_ID,
+        "PRIVY_APP_SECRET": PRIVY_APP_SECRET,
+        "INTEGRATION_ENCRYPTION_KEY": INTEGRATION_ENCRYPTION_KEY,
+    }

@@ -1,0 +1,105 @@
+"""Runs the stand-ins on the loopback interface: one asyncio loop in a thread, beside whatever the process does otherwise."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from aiohttp import web
+
+from aura_cli.errors import ConflictError
+from aura_cli.sandbox.credentials import NOWHERE, Addresses
+from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
+from aura_cli.sandbox.population import Population
+from aura_cli.sandbox.privy import app as privy
+
+HOST = "127.0.0.1"
+_CLEANUP_SECONDS = 1.0  # how long an answer under way may still take when the sandbox stops
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports to listen on; 0 is any free one."""
+
+    stripe: int = 0
+    privy: int = 0
+
+
+_Started = Future[tuple[Addresses, Callable[[], object]]]  # where the stand-ins listen, and what stops them
+
+
+@contextmanager
+def running(population: Population, *, faults: Faults | None = None, ports: Ports | None = None) -> Iterator[Addresses]:
+    """Stand-ins that know `population`, for as long as the context lasts. Each gets its own copy of `faults`.
+
+    Raises ConflictError when a port is taken.
+    """
+    started: _Started = Future()
+    applications = _applications(population, faults or Faults())
+    thread = threading.Thread(target=_run, args=(applications, ports or Ports(), started), name="sandbox", daemon=True)
+    thread.start()
+    try:
+        addresses, stop = started.result()
+        try:
+            yield addresses
+        finally:
+            stop()
+    finally:
+        thread.join()
+
+
+def serve_until_stopped(
+    population: Population,
+    stopped: threading.Event,
+    on_start: Callable[[Addresses], None],
+    *,
+    faults: Faults | None = None,
+    ports: Ports | None = None,
+) -> None:
+    """The same until `stopped` is set; `on_start` is called, in this thread, once everything listens."""
+    with running(population, faults=faults, ports=ports) as addresses:
+        on_start(addresses)
+        stopped.wait()
+
+
+def _applications(population: Population, faults: Faults) -> dict[str, web.Application]:
+    """The stand-ins by their names in `Addresses` and `Ports`."""
+    return {"privy": _privy(population, replace(faults))}
+
+
+def _privy(population: Population, faults: Faults) -> web.Application:
+    app = privy.make_app(privy.PrivyState.of(population), [fault_middleware(faults, privy.error_body)])
+    app.add_routes(fault_routes(faults))
+    return app
+
+
+def _run(applications: dict[str, web.Application], ports: Ports, started: _Started) -> None:
+    try:
+        asyncio.run(_serve(applications, ports, started))
+    except Exception as error:
+        if started.done():
+            raise
+        started.set_exception(error)
+
+
+async def _serve(applications: dict[str, web.Application], ports: Ports, started: _Started) -> None:
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+    async with AsyncExitStack() as cleanup:
+        bases = {}
+        for name, application in applications.items():
+            runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLEANUP_SECONDS)
+            cleanup.push_async_callback(runner.cleanup)
+            bases[name] = await _listen(runner, getattr(ports, name))
+        started.set_result((Addresses(**{"stripe": NOWHERE, **bases}), lambda: loop.call_soon_threadsafe(stopping.set)))
+        await stopping.wait()
+
+
+async def _listen(runner: web.AppRunner, port: int) -> str:
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, HOST, port).start()
+    except OSError as error:
+        raise ConflictError(f"Port {port} on {HOST} cannot be listened on: {error.strerror}", "Choose another, or 0 for any.") from error
+    return f"http://{HOST}:{runner.addresses[0][1]}"
