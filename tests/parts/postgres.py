@@ -111,11 +111,12 @@ def _reachable(programs: Path, directory: Path) -> Path:
             [programs / "postgres", "--version"], cwd=directory, check=True, capture_output=True, **keeper.identity(UNPRIVILEGED)
         )  # type: ignore[call-overload]
     except PermissionError:
-        owner = directory.stat()
-        copy = shutil.copytree(programs.parent, directory / "pginstall", symlinks=True)
+        package, copy, owner = programs.parents[1], directory / "wheel", directory.stat()
+        for part in package.parent.glob(f"{package.name}*"):  # the package, and beside it the libraries that it needs
+            shutil.copytree(part, copy / part.name, symlinks=True, ignore=shutil.ignore_patterns("pginstall"))
         for path in (copy, *copy.rglob("*")):
             os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
-        return copy / programs.name
+        return copy / programs.relative_to(package.parent)
     return programs
 
 
