@@ -106,12 +106,3 @@ def aura(tmp_path: Path) -> Iterator[Aura]:
     for process in program.started:
         with process:  # closes its pipes
             process.kill()
-
-
-@pytest.fixture(scope="session")
-def privy_python() -> Path:
-    """The interpreter of the environment that holds Privy's own client, whose pins clash with ours."""
-    python = REPOSITORY / ".venv-privy" / "bin" / "python"
-    if not python.exists():
-        pytest.skip("the environment .venv-privy is missing: make test")
-    return python
