@@ -1,7 +1,7 @@
 # `make help` lists the targets. Needs Python >= 3.11 and nothing else: everything is installed into .venv, from the locks in .lock.
 
 PYTHON ?= python3
-WORKERS ?= auto
+WORKERS ?= logical
 TESTS ?=
 PRIVY_LOCK := $(wildcard tests/contracts/privy-requirements.txt)
 
@@ -25,7 +25,7 @@ demo: .venv/run.stamp bytecode  ## take the tour: a sandbox of every service and
 	@$(BIN)/aura demo
 
 test: lint $(if $(PRIVY_LOCK),.venv-privy/stamp) bytecode  ## check style and types, run the tests; long series as a seeded sample
-	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal $(TESTS)
+	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=worksteal $(TESTS)
 
 test-all: export AURA_TEST_WHOLE := 1
 test-all: test  ## the same, with every matrix and kill series whole
