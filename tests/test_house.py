@@ -210,12 +210,25 @@ def test_nothing_heavy_at_start() -> None:
 
 def test_only_settings_read_the_environment() -> None:
     """What a run depends on is read in one place."""
+    readers = {"os.environ", "os.getenv", "os.environb"}
+    elsewhere = [module for module in MODULES if module.name != "settings.py" and module.room != "sandbox"]
     assert not lines(
         (module, node.lineno, ast.unparse(node))
-        for module in MODULES
-        if module.name != "settings.py" and module.room != "sandbox"
+        for module in elsewhere
         for node in ast.walk(module.tree)
-        if isinstance(node, ast.Attribute) and ast.unparse(node) in {"os.environ", "os.getenv", "os.environb"}
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in readers
+    )
+    assert not lines((module, one.line, one.module) for module in elsewhere for one in module.imports if one.module in readers)
+
+
+def test_asyncio_stays_in_the_servers() -> None:
+    """Logic is ordinary functions; only what serves on a port (listener, loopback answer, sandbox) is asynchronous."""
+    assert not lines(
+        (module, one.line, one.module)
+        for module in MODULES
+        if module.room not in {"sandbox", "webhooks", "integrations"}
+        for one in module.imports
+        if one.module.split(".")[0] in {"asyncio", "aiohttp"}
     )
 
 
