@@ -1,14 +1,14 @@
 """Every error `aura` raises on purpose, and the exit code that each one means.
 
-    AuraError                  1  a bug
-    ├── UsageError             2  the command line is wrong
-    ├── AttentionNeeded        3  it worked, and something needs a person
-    ├── ConfigurationError     4  settings, credentials or schema missing, malformed, refused, of another environment
-    ├── NotFoundError          5  the thing named does not exist
-    ├── ConflictError          6  lock held elsewhere, or a confirmation nobody could give
-    ├── ServiceError           7  a service answered with an error
-    ├── UnreachableError       8  a service or the database could not be reached
-    └── PartialFailure         9  batch finished, some items failed
+AuraError                  1  a bug
+├── UsageError             2  the command line is wrong
+├── AttentionNeeded        3  it worked, and something needs a person
+├── ConfigurationError     4  settings, credentials or schema missing, malformed, refused, of another environment
+├── NotFoundError          5  the thing named does not exist
+├── ConflictError          6  lock held elsewhere, or a confirmation nobody could give
+├── ServiceError           7  a service answered with an error
+├── UnreachableError       8  a service or the database could not be reached
+└── PartialFailure         9  batch finished, some items failed
 """
 
 from typing import ClassVar

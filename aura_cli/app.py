@@ -1,0 +1,194 @@
+"""The root of the command tree: global options, groups loaded when they are needed, errors turned into exit codes."""
+
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+from typer._click import Command, Context
+from typer._click.exceptions import ClickException, NoArgsIsHelpError
+from typer._click.formatting import HelpFormatter
+from typer.core import TyperGroup
+
+from aura_cli import __version__
+from aura_cli.console import Console
+from aura_cli.errors import AuraError, UsageError
+from aura_cli.runtime import Options, Runtime
+
+COMMANDS = {  # name → where it is (a Typer app, or a function to be one command), and its line in the help
+    "demo": ("aura_cli.sandbox.commands:demo", "The tour: find and repair drift on a sandbox, in half a minute."),
+    "sandbox": ("aura_cli.sandbox.commands:sandbox", "Run local stand-ins of the outside services, and a command inside them."),
+    "users": ("aura_cli.users.commands:app", "People: sync them from Privy, look them up, check their tokens."),
+    "subscriptions": ("aura_cli.subscriptions.commands:app", "Subscriptions: reconcile with Stripe, list, count."),
+    "balance": ("aura_cli.subscriptions.balance_commands:app", "Token balances and the grants behind them."),
+    "apply": ("aura_cli.drift.commands:apply", "Apply a plan file that a reconcile saved."),
+    "db": ("aura_cli.db.commands:app", "The database: upgrade, status, check."),
+}
+
+EPILOG = """Global options, before or after the verb: --json  -q/--quiet  -y/--yes  -n/--dry-run  --env NAME
+--env-file FILE  --debug.  Exit codes: 0 done, 2 usage, 3 attention needed, 4 configuration, 5 not found,
+6 conflict, 7 service error, 8 unreachable, 9 partly failed."""
+
+_FLAGS = {"--json": "as_json", "--quiet": "quiet", "--yes": "yes", "--dry-run": "dry_run", "--debug": "debug"}
+_LETTERS = {"q": "quiet", "y": "yes", "n": "dry_run"}
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: unwinds like KeyboardInterrupt, so that transactions roll back and leases are given up."""
+
+
+@dataclass
+class Arguments:
+    """The command line, split into the global options and what Typer gets."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    rest: list[str] = field(default_factory=list)
+
+
+def split_arguments(argv: Sequence[str]) -> Arguments:
+    """Take the global options out of `argv`, wherever they stand before a `--`. Raises UsageError for a missing value."""
+    found = Arguments()
+    words = iter(argv)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word == "--":
+            found.rest += [word, *words]
+        elif word in _FLAGS:
+            found.options[_FLAGS[word]] = True
+        elif name in ("--env", "--env-file"):
+            text = value if equals else next(words, "")
+            if not text or text.startswith("-"):
+                raise UsageError(f"{name} needs a value")
+            found.options["environment" if name == "--env" else "env_file"] = text
+        elif len(word) > 1 and word[0] == "-" and set(word[1:]) <= set(_LETTERS):
+            found.options.update(dict.fromkeys((_LETTERS[letter] for letter in word[1:]), True))
+        else:
+            found.rest.append(word)
+    return found
+
+
+class LazyGroup(TyperGroup):
+    """The root group: knows names and help lines from a table, imports a room only when its command is called."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        target = getattr(import_module(module), attribute)
+        if isinstance(target, typer.Typer):
+            command: Command = typer.main.get_group(target)
+        else:
+            single = typer.Typer(add_completion=False, rich_markup_mode=None)
+            single.command(cmd_name, context_settings=getattr(target, "context_settings", None))(target)
+            command = typer.main.get_command(single)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def root() -> Command:
+    """The whole command tree as one Click command."""
+    app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None, no_args_is_help=True, epilog=EPILOG)
+
+    @app.callback()
+    def aura(version: bool = typer.Option(False, "--version", "-V", help="Print the version and exit.")) -> None:
+        """The operators' command line of AURA: users, money, mail, chats and connections, kept in order."""
+        if version:
+            sys.stdout.write(f"aura {__version__}\n")
+            raise typer.Exit
+
+    return typer.main.get_command(app)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every error has been told to the person by then."""
+    console = Console()
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        arguments = split_arguments(argv)
+        options = Options(**arguments.options)
+        console = Console(as_json=options.as_json, quiet=options.quiet, yes=options.yes)
+        _log_to(console, logging.DEBUG if options.debug else logging.WARNING)
+        with Runtime(options, console) as runtime:
+            return _invoke(arguments.rest, runtime)
+    except AuraError as error:
+        console.error(error)
+        return error.exit_code
+    except (KeyboardInterrupt, Terminated) as stop:
+        console.warn("Stopped at a safe point; nothing is half-written.")
+        return 143 if isinstance(stop, Terminated) else 130
+    except BrokenPipeError:
+        sys.stdout = None  # nobody reads any more: nothing to flush at exit
+        return 0
+    except Exception as error:  # noqa: BLE001 (the last place that can tell the person)
+        return _unforeseen(error, console, debug="--debug" in argv)
+
+
+def _invoke(words: list[str], runtime: Runtime) -> int:
+    try:
+        code = root().main(words, "aura", standalone_mode=False, obj=runtime)
+    except NoArgsIsHelpError as help_text:
+        runtime.console.out.write(help_text.format_message() + "\n")
+        return 2
+    except ClickException as error:
+        raise UsageError(error.format_message(), _usage(error)) from None
+    except typer.Abort:
+        return 130
+    if code == 130:
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"See: {context.command_path} --help" if context else ""
+
+
+def _unforeseen(error: Exception, console: Console, *, debug: bool) -> int:
+    translated = _known(error)
+    if translated:
+        console.error(translated)
+    if debug or not translated:
+        import traceback
+
+        lines = traceback.format_exception(error) if debug else ()
+        console.warn("".join(lines))
+    if translated:
+        return translated.exit_code
+    bug = AuraError(f"Unforeseen: {type(error).__name__}: {error}", "This is a bug in aura; --debug shows where")
+    console.error(bug)
+    return bug.exit_code
+
+
+def _known(error: Exception) -> AuraError | None:
+    """Database errors reach this point untranslated, from wherever a statement ran."""
+    if "sqlalchemy" not in sys.modules:
+        return None
+    from aura_cli.db.failures import translate
+
+    return translate(error)
+
+
+def _log_to(console: Console, level: int) -> None:
+    class Redacted(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            console.warn(self.format(record))
+
+    handler = Redacted()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated

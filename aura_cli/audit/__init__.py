@@ -1,0 +1,1 @@
+"""Who did what: the operator log, of ids and hashes."""

@@ -1,0 +1,237 @@
+"""The only writer to the terminal: results on stdout, everything said to a person on stderr, secrets on neither."""
+
+import csv
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import islice
+from time import monotonic
+from typing import Any, TextIO
+
+from aura_cli.errors import AuraError, ConflictError, UsageError
+
+MASK = "****"
+ROWS_ON_A_TERMINAL = 50
+_SHAPES = re.compile(
+    r"((?:sk|rk)_(?:live|test)_|whsec_|re_|Bearer\s+|Basic\s+)[A-Za-z0-9_\-+/=.]{6,}"  # keys by their prefix
+    r"|(?<=://)[^/\s:@]+:[^@\s]+(?=@)"  # user:password of an address
+    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"  # JSON web tokens
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Format(StrEnum):
+    """How a list is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+
+
+def json_ready(value: object) -> object:
+    """What `json` cannot write by itself: dataclasses by their fields, aware times as RFC 3339 in UTC with `Z`."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, Iterator):
+        return list(value)
+    return str(value)
+
+
+def rfc3339(time: datetime) -> str:
+    """An aware time as RFC 3339 text in UTC, `2026-11-22T10:00:00Z`."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@dataclasses.dataclass
+class Console:
+    """Where a command writes. `as_json`, `quiet` and `yes` are the global options."""
+
+    as_json: bool = False
+    quiet: bool = False
+    yes: bool = False
+    out: TextIO = dataclasses.field(default_factory=lambda: sys.stdout)
+    err: TextIO = dataclasses.field(default_factory=lambda: sys.stderr)
+    stdin: TextIO = dataclasses.field(default_factory=lambda: sys.stdin)
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.out.isatty()
+
+    def redact(self, text: str) -> str:
+        """`text` without the configured secrets and without anything that has a credential's shape."""
+        for secret in self.secrets:
+            if len(secret) >= 6:
+                text = text.replace(secret, MASK)
+        return _SHAPES.sub(lambda found: (found[1] or "") + MASK, text)
+
+    def say(self, text: str) -> None:
+        """A line for the person (stderr), unless `-q`."""
+        if not self.quiet:
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """A line for the person that even `-q` does not silence."""
+        print(self.redact(text), file=self.err, flush=True)
+
+    def error(self, error: AuraError) -> None:
+        """An error and its hint, as text or, with --json, as one object on stderr."""
+        if self.as_json:
+            content = {"kind": error.kind, "message": error.message, "hint": error.hint}
+            print(self.redact(json.dumps({"error": content}, ensure_ascii=False)), file=self.err, flush=True)
+            return
+        self.warn(f"Error: {error.message}")
+        if error.hint:
+            self.warn(f"  {error.hint}")
+
+    def result(self, value: object, text: Callable[[], Iterable[str]]) -> None:
+        """A command's one result: the object with --json, else the lines of `text`, and nothing with `-q`."""
+        if self.as_json:
+            self._write_object(value)
+        elif not self.quiet:
+            for line in text():
+                self.out.write(_harmless(line) + "\n")
+        self.out.flush()
+
+    def listing(
+        self,
+        rows: Iterable[object],
+        columns: Sequence[str],
+        *,
+        form: Format | None = None,
+        chosen: str | None = None,
+        total: Callable[[], int] | None = None,
+    ) -> None:
+        """A list, streamed: `rows` are dataclasses, `columns` what a table shows, `chosen` the value of --columns.
+
+        A table on a terminal stops after 50 rows and says how many there are (`total`). Raises UsageError for an unknown column.
+        """
+        form = form or (Format.JSON if self.as_json else Format.TABLE)
+        if chosen:
+            columns = [name.strip() for name in chosen.split(",")]
+        records = self._records(rows, columns, everything=not chosen and form in (Format.JSON, Format.JSONL))
+        match form:
+            case Format.JSON:
+                self._write_array(records)
+            case Format.JSONL:
+                for record in records:
+                    self.out.write(dump(record) + "\n")
+            case Format.CSV:
+                writer = csv.writer(self.out, lineterminator="\n")
+                writer.writerow(columns)
+                writer.writerows([cell(record[name]) for name in columns] for record in records)
+            case Format.TABLE:
+                self._write_table(records, columns, total)
+        self.out.flush()
+
+    def confirm(self, question: str) -> None:
+        """Return if the person agrees; ConflictError if they do not or nobody is there to ask. `--yes` agrees."""
+        if self.yes:
+            return
+        if not (self.stdin.isatty() and self.err.isatty()):
+            raise ConflictError(f"{question} Nobody is here to confirm", "Add --yes once you are sure")
+        self.err.write(f"{question} [y/N] ")
+        self.err.flush()
+        if self.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise ConflictError("Not confirmed; nothing was changed")
+
+    def progress(self, label: str, expected: int | None = None) -> Callable[[int], None]:
+        """A function to call with the count so far; it shows the rate (and time left) on a terminal once two seconds passed."""
+        begun = shown = monotonic()
+
+        def tick(count: int) -> None:
+            nonlocal shown
+            now = monotonic()
+            if self.quiet or not self.err.isatty() or now - begun < 2 or now - shown < 0.2:
+                return
+            shown = now
+            rate = count / (now - begun)
+            left = f", {max(expected - count, 0) / rate:,.0f} s left" if expected and rate else ""
+            self.err.write(f"\r\x1b[K{label}: {count:,} ({rate:,.0f}/s{left})")
+            self.err.flush()
+
+        return tick
+
+    def end_progress(self) -> None:
+        """Take the progress line away again."""
+        if self.err.isatty() and not self.quiet:
+            self.err.write("\r\x1b[K")
+
+    def _records(self, rows: Iterable[object], columns: Sequence[str], *, everything: bool) -> Iterator[Mapping[str, Any]]:
+        for row in rows:
+            record: Mapping[str, Any] = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}  # type: ignore[arg-type]
+            if unknown := [name for name in columns if name not in record]:
+                raise UsageError(f"No column {', '.join(unknown)}", f"There are: {', '.join(record)}")
+            yield record if everything else {name: record[name] for name in columns}
+
+    def _write_array(self, records: Iterator[Mapping[str, Any]]) -> None:
+        self.out.write("[")
+        for index, record in enumerate(records):
+            self.out.write((",\n " if index else "\n ") + dump(record))
+        self.out.write("\n]\n")
+
+    def _write_object(self, value: object) -> None:
+        """Write an object field by field, so that a field which is an iterator is streamed, not held in memory."""
+        fields = json_ready(value)
+        if not isinstance(fields, Mapping):
+            self.out.write(dump(fields) + "\n")
+            return
+        self.out.write("{")
+        for index, (name, content) in enumerate(fields.items()):
+            self.out.write((",\n " if index else "\n ") + json.dumps(name) + ": ")
+            if isinstance(content, Iterator):
+                self.out.write("[")
+                for number, element in enumerate(content):
+                    self.out.write((",\n  " if number else "\n  ") + dump(element))
+                self.out.write("]")
+            else:
+                self.out.write(dump(content))
+        self.out.write("\n}\n")
+
+    def _write_table(self, records: Iterator[Mapping[str, Any]], columns: Sequence[str], total: Callable[[], int] | None) -> None:
+        if not self.is_terminal:
+            for record in records:
+                self.out.write("\t".join(_harmless(cell(record[name])) for name in columns) + "\n")
+            return
+        from rich import box
+        from rich.console import Console as Terminal
+        from rich.table import Table
+        from rich.text import Text
+
+        shown = list(islice(records, ROWS_ON_A_TERMINAL))
+        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+        for record in shown:
+            table.add_row(*(Text(_harmless(cell(record[name]))) for name in columns))
+        Terminal(file=self.out, highlight=False).print(table)
+        if len(shown) == ROWS_ON_A_TERMINAL:
+            count = total() if total else ROWS_ON_A_TERMINAL + sum(1 for _ in records)
+            if count > len(shown):
+                self.say(f"{len(shown)} of {count:,}; all of them with --format jsonl, or in a pipe")
+
+
+def dump(value: object) -> str:
+    """`value` as one line of JSON."""
+    return json.dumps(value, ensure_ascii=False, default=json_ready)
+
+
+def cell(value: object) -> str:
+    """A value as a table or CSV shows it: nothing for None, JSON for what has parts."""
+    if value is None:
+        return ""
+    if isinstance(value, (dict, list, tuple)):
+        return dump(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(json_ready(value)) if isinstance(value, datetime) else str(value)
+
+
+def _harmless(text: str) -> str:
+    """Text without control characters, so that stored data cannot drive a terminal."""
+    return _CONTROL.sub("�", text)

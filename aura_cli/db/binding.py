@@ -1,0 +1,89 @@
+"""What a database belongs to: a Stripe account and mode, a Privy app, an encryption key, an environment.
+
+The first write remembers it; a later write from elsewhere finds out before it begins.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from sqlalchemy import Connection, Engine, func, select
+
+from aura_cli.db.engine import reading, writing
+from aura_cli.db.tables import binding
+from aura_cli.errors import ConfigurationError
+from aura_cli.settings import SANDBOX, Settings
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who is about to write. None: not configured, which is no contradiction. The key stands as a fingerprint."""
+
+    environment: str | None
+    stripe_account: str | None
+    stripe_mode: str | None
+    privy_app: str | None
+    key_fingerprint: str | None
+
+    @classmethod
+    def of(cls, settings: Settings, stripe_account: Callable[[], str]) -> Self:
+        """The identity in `settings`; `stripe_account` is asked only where there is a Stripe key."""
+        key = settings.secret("INTEGRATION_ENCRYPTION_KEY")
+        return cls(
+            environment=settings.environment,
+            stripe_account=stripe_account() if settings.stripe_mode else None,
+            stripe_mode=settings.stripe_mode,
+            privy_app=settings.get("NEXT_PUBLIC_PRIVY_APP_ID"),
+            key_fingerprint=hashlib.sha256(key.reveal().encode()).hexdigest()[:16] if key else None,
+        )
+
+
+def check(engine: Engine, identity: Identity, *, store: bool) -> None:
+    """Compare `identity` with the database's binding; with `store`, remember what was not yet bound.
+
+    Raises ConfigurationError naming each thing that differs.
+    """
+    with reading(engine) as connection:
+        new = _compare(connection, identity)
+    if new and store:
+        with writing(engine) as connection:
+            new = _compare(connection, identity)
+            values = {name: func.coalesce(binding.c[name], value) for name, value in new.items()}
+            if connection.execute(binding.update().values(values)).rowcount == 0:
+                connection.execute(binding.insert().values(id=1, adopted=False, **new))
+
+
+def bound(connection: Connection) -> Identity | None:
+    """What the database is bound to; None where nothing was ever written."""
+    columns = [binding.c[name] for name in Identity.__dataclass_fields__]
+    row = connection.execute(select(*columns)).one_or_none()
+    return Identity(**row._mapping) if row else None
+
+
+def require_sandbox(engine: Engine) -> None:
+    """Raise ConfigurationError unless the database is bound to the sandbox."""
+    with reading(engine) as connection:
+        found = bound(connection)
+    if found is None or found.environment != SANDBOX:
+        raise ConfigurationError("AURA_ENV is sandbox, and this database does not belong to the sandbox", "Start it with: aura sandbox")
+
+
+def _compare(connection: Connection, identity: Identity) -> dict[str, str]:
+    """What is new; raises where something contradicts."""
+    known = bound(connection)
+    ours = {name: value for name, value in asdict(identity).items() if value is not None}
+    if known is None:
+        return ours
+    theirs = asdict(known)
+    contradictions = [
+        f"{name.replace('_', ' ')}: bound to {theirs[name]}, configured {value}"
+        for name, value in ours.items()
+        if theirs[name] not in (None, value)
+    ]
+    if contradictions:
+        raise ConfigurationError(
+            "This database belongs to another environment: " + "; ".join(contradictions),
+            "Nothing was changed. Check --env and DATABASE_URL",
+        )
+    return {name: value for name, value in ours.items() if theirs[name] is None}

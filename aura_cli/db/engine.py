@@ -1,0 +1,94 @@
+"""Connections to PostgreSQL and SQLite that behave alike: UTC, explicit transactions, no state kept on a connection."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from aura_cli.db.shared import OPS, PUBLIC
+
+SQLITE_OLDEST = (3, 39, 0)
+BUSY_MILLISECONDS = 10_000
+_WRITE = "aura_write"
+
+
+def connect(url: str) -> Engine:
+    """An engine for `url`; nothing is connected yet.
+
+    Raises ConfigurationError for a SQLite library before 3.39. On PostgreSQL no prepared statement and no session
+    state is used, because a pooler in transaction mode (Neon's `-pooler` host) keeps neither.
+    """
+    if not url.startswith("sqlite"):
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_size=8,
+            connect_args={"prepare_threshold": None, "connect_timeout": 15, "application_name": "aura"},
+        )
+    _require_recent_sqlite()
+    engine = create_engine(
+        url,
+        execution_options={"schema_translate_map": {PUBLIC: None, OPS: None}},
+        connect_args={"check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes: committed at the end, rolled back on any exception. On SQLite it takes the lock at once."""
+    with engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction that only reads."""
+    with engine.connect() as connection, connection.begin():
+        yield connection
+
+
+def load(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Insert `rows` (values in the order of `columns`) by the fastest way there is: COPY, or one executemany."""
+    if not rows:
+        return
+    names = ", ".join(columns)
+    if connection.dialect.name == "sqlite":
+        places = ", ".join("?" * len(columns))
+        connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({places})", [tuple(row) for row in rows])
+        return
+    cursor: Any = connection.connection.cursor()
+    with cursor, cursor.copy(f"COPY {table.schema}.{table.name} ({names}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def is_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+def _require_recent_sqlite() -> None:
+    import sqlite3
+
+    from aura_cli.errors import ConfigurationError
+
+    if sqlite3.sqlite_version_info < SQLITE_OLDEST:
+        raise ConfigurationError(
+            f"This Python's SQLite is {sqlite3.sqlite_version}; aura needs 3.39 or newer",
+            "Use a newer Python, or set DATABASE_URL to PostgreSQL",
+        )
+
+
+def _prepare_sqlite(connection: Any, entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MILLISECONDS}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITE)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

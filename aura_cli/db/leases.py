@@ -1,0 +1,111 @@
+"""Leases: one holder at a time for a piece of work, on the database's clock, with nothing kept on a connection.
+
+A holder that died on this machine is found out by its process and replaced at once; one that died elsewhere when its lease ends.
+"""
+
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from sqlalchemy import Connection, Engine, TextClause, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from aura_cli.db.engine import is_sqlite, writing
+from aura_cli.db.tables import leases
+from aura_cli.db.types import utc_now
+from aura_cli.errors import ConflictError
+
+LEASE_SECONDS = 90
+RENEW_SECONDS = 20
+
+
+@dataclass
+class Lease:
+    """A lease that is held. Call `assert_held` inside each transaction that must not happen without it."""
+
+    name: str
+    owner: str
+    renewed: float
+
+    def assert_held(self, connection: Connection) -> None:
+        """Renew where it is time. Raises ConflictError where somebody else took the lease over."""
+        due = monotonic() - self.renewed > RENEW_SECONDS
+        mine = (leases.c.name == self.name) & (leases.c.owner == self.owner)
+        if due:
+            held = connection.execute(leases.update().where(mine).values(expires_at=_expiry(connection))).rowcount == 1
+            self.renewed = monotonic()
+        else:
+            held = connection.execute(select(leases.c.name).where(mine).with_for_update(read=True)).first() is not None
+        if not held:
+            raise ConflictError(
+                f"The lease {self.name!r} was taken over by somebody else", "Nothing of this step was written; run it again"
+            )
+
+
+@contextmanager
+def lease(engine: Engine, name: str) -> Iterator[Lease]:
+    """Hold the lease `name` for the block. Raises ConflictError (exit 6), naming the holder, where it is taken."""
+    owner = f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}:{secrets.token_hex(4)}"
+    with writing(engine) as connection:
+        _forget_the_dead(connection, name)
+        if not _take(connection, name, owner):
+            holder = connection.execute(select(leases.c.owner, leases.c.expires_at).where(leases.c.name == name)).one()
+            host, process = holder.owner.split(":")[:2]
+            raise ConflictError(
+                f"{name!r} is being done by process {process} on {host} (lease until {holder.expires_at:%H:%M:%S} UTC)",
+                "Wait for it, or try again then",
+            )
+    held = Lease(name, owner, monotonic())
+    try:
+        yield held
+    finally:
+        with writing(engine) as connection:
+            connection.execute(leases.delete().where(leases.c.name == name, leases.c.owner == owner))
+
+
+def _take(connection: Connection, name: str, owner: str) -> bool:
+    make = sqlite.insert if is_sqlite(connection) else postgresql.insert
+    expiry = _expiry(connection)
+    statement = make(leases).values(name=name, owner=owner, expires_at=expiry)
+    taken = statement.on_conflict_do_update(
+        index_elements=[leases.c.name], set_={"owner": owner, "expires_at": expiry}, where=leases.c.expires_at < utc_now()
+    )
+    return connection.execute(taken).rowcount == 1
+
+
+def _forget_the_dead(connection: Connection, name: str) -> None:
+    holder = connection.execute(select(leases.c.owner).where(leases.c.name == name)).scalar()
+    if holder is None:
+        return
+    host, process, started, _ = holder.split(":")
+    if host == socket.gethostname() and _started(int(process)) != started:
+        connection.execute(leases.delete().where(leases.c.name == name, leases.c.owner == holder))
+
+
+def _started(process: int) -> str:
+    """When a process of this machine started, in clock ticks since boot (proc(5), field 22); empty where there is none."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return "" if _is_gone(process) else "running"
+
+
+def _is_gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _expiry(connection: Connection) -> TextClause:
+    if is_sqlite(connection):
+        return text(f"strftime('%Y-%m-%dT%H:%M:%f000Z','now','+{LEASE_SECONDS} seconds')")
+    return text(f"clock_timestamp() + interval '{LEASE_SECONDS} seconds'")

@@ -1,0 +1,154 @@
+"""The schema's history: where it stands, up, down. One Alembic history serves both databases.
+
+Its version table stands in `aura_ops`, so that the web app's own migration tool never meets it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, inspect, select, text
+from sqlalchemy.exc import DBAPIError
+
+from aura_cli.db.adoption import Adoption, examine
+from aura_cli.db.engine import is_sqlite, writing
+from aura_cli.db.shared import OPS, SHARED
+from aura_cli.errors import AttentionNeeded, ConfigurationError, ConflictError, NotFoundError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+VERSION_TABLE = "aura_version"
+HEAD = "0002"
+_UPGRADE_LOCK = 0x61757261  # any fixed number: it names the upgrade among PostgreSQL's advisory locks
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What an upgrade did: versions before and after, shared tables made and adopted, extras seen and accepted."""
+
+    before: str | None
+    after: str | None
+    made: tuple[str, ...]
+    adopted: tuple[str, ...]
+    extra: tuple[str, ...]
+    dry_run: bool
+
+
+def current(connection: Connection) -> str | None:
+    """The database's schema version; None where `aura` never was."""
+    sqlite = is_sqlite(connection)
+    if not inspect(connection).has_table(VERSION_TABLE, schema=None if sqlite else OPS):
+        return None
+    name = VERSION_TABLE if sqlite else f"{OPS}.{VERSION_TABLE}"
+    return connection.execute(text(f"SELECT version_num FROM {name}")).scalar()
+
+
+def require_current(engine: Engine) -> None:
+    """Return if the schema is this program's; else raise ConfigurationError (exit 4) that says what to run."""
+    with engine.connect() as connection:
+        version = _version_quickly(connection)
+    if version is None:
+        raise ConfigurationError("This database has no aura schema yet", "Run: aura db upgrade")
+    if version > HEAD:
+        raise ConfigurationError(f"The database's schema ({version}) is newer than this program ({HEAD})", "Install the newer aura")
+    if version < HEAD:
+        raise ConfigurationError(f"The database's schema ({version}) is older than this program ({HEAD})", "Run: aura db upgrade")
+
+
+def upgrade(engine: Engine, *, dry_run: bool = False) -> Upgrade:
+    """Bring the schema to this program's version, all or nothing.
+
+    Raises AttentionNeeded (exit 3), having changed nothing, where a shared table differs from the web app's
+    description; ConfigurationError where the database is newer.
+    """
+    with writing(engine) as connection:
+        if not is_sqlite(connection):
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+        before = current(connection)
+        if before and before > HEAD:
+            raise ConfigurationError(f"The database's schema ({before}) is newer than this program ({HEAD})", "Install the newer aura")
+        state = examine(connection)
+        _refuse_differences(state)
+        made = state.absent if before is None else ()
+        report = Upgrade(before, before if dry_run else HEAD, made, state.present, state.extra, dry_run)
+        if not dry_run and before != HEAD:
+            _run(connection, "upgrade", "head")
+            if before in (None, "0001"):
+                _remember_adoption(connection, adopted=bool(state.present))
+        return report
+
+
+def downgrade(engine: Engine, *, discard: bool = False) -> Upgrade:
+    """Go one version back. Never touches the shared tables.
+
+    Raises ConflictError where tables of ours hold rows and `discard` is not set, NotFoundError where there is nothing to undo.
+    """
+    with writing(engine) as connection:
+        before = current(connection)
+        if before is None:
+            raise NotFoundError("This database has no aura schema")
+        if not discard and (full := _filled_tables(connection)):
+            raise ConflictError(f"These tables hold rows: {', '.join(full)}", "Add --discard to drop them all the same")
+        _run(connection, "downgrade", "-1")
+        return Upgrade(before, current(connection), (), (), (), dry_run=False)
+
+
+def adopted(connection: Connection) -> bool:
+    """Were the web app's tables there before ours?"""
+    from aura_cli.db.tables import binding
+
+    return bool(connection.execute(select(binding.c.adopted)).scalar())
+
+
+def _version_quickly(connection: Connection) -> str | None:
+    """`current` in one round trip, for the start of every command."""
+    name = VERSION_TABLE if is_sqlite(connection) else f"{OPS}.{VERSION_TABLE}"
+    try:
+        return connection.execute(text(f"SELECT version_num FROM {name}")).scalar()
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None)
+        if state in ("42P01", "3F000") or "no such table" in str(error.orig):
+            return None
+        raise
+
+
+def _refuse_differences(state: Adoption) -> None:
+    if state.differences:
+        listed = "\n  ".join(str(difference) for difference in state.differences)
+        raise AttentionNeeded(
+            f"{len(state.differences)} columns of the web app's tables differ; nothing was changed:\n  {listed}",
+            "Bring the web app's schema up to date (its own migration tool does), then run this again",
+        )
+
+
+def _filled_tables(connection: Connection) -> list[str]:
+    """Our tables that hold rows which cannot be made again; on SQLite ours are those that are not the web app's."""
+    sqlite = is_sqlite(connection)
+    ignored = {table.name for table in SHARED} if sqlite else set()
+    ignored |= {VERSION_TABLE, "binding", "leases"}
+    names = [name for name in inspect(connection).get_table_names(schema=None if sqlite else OPS) if name not in ignored]
+    prefix = "" if sqlite else f"{OPS}."
+    return [name for name in names if connection.execute(text(f"SELECT 1 FROM {prefix}{name} LIMIT 1")).first()]
+
+
+def _remember_adoption(connection: Connection, *, adopted: bool) -> None:
+    from aura_cli.db.tables import binding
+
+    connection.execute(binding.insert().values(id=1, adopted=adopted))
+
+
+def _config(connection: Connection) -> "Config":
+    from alembic.config import Config
+
+    packaged = Path(__file__).parent.parent / "_migrations"
+    config = Config()
+    config.set_main_option("script_location", str(packaged if packaged.is_dir() else packaged.parent.parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _run(connection: Connection, direction: str, revision: str) -> None:
+    from alembic import command
+
+    getattr(command, direction)(_config(connection), revision)

@@ -1,0 +1,41 @@
+"""Our own tables that every room needs: what this database is bound to, leases, runs."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Integer, Table, Text
+
+from aura_cli.db.shared import METADATA, OPS
+from aura_cli.db.types import Id, Json, UtcTime, new_id, utc_now
+
+binding = Table(
+    "binding",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # one row: 1
+    Column("adopted", Boolean, nullable=False),  # the shared tables were there before us
+    Column("environment", Text),
+    Column("stripe_account", Text),
+    Column("stripe_mode", Text),
+    Column("privy_app", Text),
+    Column("key_fingerprint", Text),
+    Column("bound_at", UtcTime(), server_default=utc_now(), nullable=False),
+    schema=OPS,
+)
+leases = Table(
+    "leases",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),  # host, process and a random part
+    Column("expires_at", UtcTime(), nullable=False),
+    schema=OPS,
+)
+runs = Table(
+    "runs",
+    METADATA,
+    Column("id", Id, primary_key=True, server_default=new_id()),
+    Column("job", Text, nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("started_at", UtcTime(), server_default=utc_now(), nullable=False),
+    Column("finished_at", UtcTime()),
+    Column("exit_code", Integer),
+    Column("handled", BigInteger),
+    Column("counts", Json),
+    schema=OPS,
+)

@@ -1,0 +1,103 @@
+"""Applying a plan: chunk by chunk, each its own transaction, only where a row's `before` still holds.
+
+A chunk locks its target rows, marks which plan rows hold, writes those, notes them in the operator log and commits. It
+can be killed anywhere: what is marked applied is written, and nothing else is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, Engine, case, func, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from aura_cli.audit.log import record_all
+from aura_cli.db.engine import is_sqlite, writing
+from aura_cli.db.leases import Lease
+from aura_cli.db.types import json_record, utc_now, value_of
+from aura_cli.drift.kinds import Deed, Kind, field
+from aura_cli.drift.tables import plan_rows, plans
+
+CHUNK = 10_000
+
+
+@dataclass(frozen=True)
+class Applied:
+    """How many rows of a plan were written, and how many skipped because they had moved."""
+
+    applied: int
+    skipped: int
+
+
+def apply(
+    engine: Engine,
+    plan_id: str,
+    kinds: Mapping[str, Kind],
+    operator: str,
+    *,
+    lease: Lease,
+    tick: Callable[[int], None] = lambda count: None,
+) -> Applied:
+    """Apply the pending rows of a plan, kind by kind in the order of `kinds`."""
+    done = 0
+    for kind in kinds.values():
+        if kind.deed is Deed.REPORT:
+            continue
+        while True:
+            with writing(engine) as connection:
+                lease.assert_held(connection)
+                count = _apply_chunk(connection, plan_id, kind, operator)
+            if not count:
+                break
+            done += count
+            tick(done)
+    with writing(engine) as connection:
+        connection.execute(plans.update().where(plans.c.id == plan_id).values(applied_at=utc_now()))
+        states = select(plan_rows.c.state, func.count()).where(plan_rows.c.plan_id == plan_id).group_by(plan_rows.c.state)
+        found = dict(connection.execute(states).tuples().all())
+    return Applied(found.get("applied", 0), found.get("skipped", 0))
+
+
+def _apply_chunk(connection: Connection, plan_id: str, kind: Kind, operator: str) -> int:
+    """Carry out the next pending rows of `kind`; returns how many were looked at."""
+    pending = (plan_rows.c.plan_id == plan_id) & (plan_rows.c.kind == kind.name) & (plan_rows.c.state == "pending")
+    numbers = select(plan_rows.c.number).where(pending).order_by(plan_rows.c.number).limit(CHUNK).subquery()
+    first, last, count = connection.execute(
+        select(func.min(numbers.c.number), func.max(numbers.c.number), func.count()).select_from(numbers)
+    ).one()
+    if not count:
+        return 0
+    chunk = (plan_rows.c.plan_id == plan_id) & (plan_rows.c.kind == kind.name) & plan_rows.c.number.between(first, last)
+    if kind.deed is Deed.UPDATE and not is_sqlite(connection):
+        table = kind.target()
+        locked = select(1).select_from(table).where(kind.match(), chunk, plan_rows.c.state == "pending").with_for_update(of=table)
+        connection.execute(select(func.count()).select_from(locked.cte("locked")))
+    marked = plan_rows.update().where(chunk, plan_rows.c.state == "pending")
+    connection.execute(marked.values(state=case((kind.still_holds(), "applied"), else_="skipped")))
+    chosen = chunk & (plan_rows.c.state == "applied")
+    match kind.deed:
+        case Deed.UPDATE:
+            _update(connection, kind, chosen)
+        case Deed.INSERT:
+            _insert(connection, kind, chosen)
+        case Deed.GRANT:
+            assert kind.book is not None, f"{kind.name} books nothing"
+            kind.book(connection, chosen)
+    details = json_record("plan", literal(plan_id), "number", plan_rows.c.number)
+    record_all(
+        connection, select(literal(operator), literal(f"drift.{kind.name}"), plan_rows.c.key, plan_rows.c.user_id, details).where(chosen)
+    )
+    return int(count)
+
+
+def _update(connection: Connection, kind: Kind, chosen: ColumnElement[bool]) -> None:
+    table = kind.target()
+    values = {name: value_of(field("after", name), table.c[name]) for name in kind.columns}
+    connection.execute(table.update().where(kind.match(), chosen).values({**values, "updated_at": utc_now()}))
+
+
+def _insert(connection: Connection, kind: Kind, chosen: ColumnElement[bool]) -> None:
+    table = kind.target()
+    values = [value_of(field("after", name), table.c[name]) for name in kind.columns]
+    insert = (sqlite.insert if is_sqlite(connection) else postgresql.insert)(table)
+    # SQLite wants a WHERE before ON CONFLICT in INSERT … SELECT (its grammar is ambiguous without); `chosen` is one
+    connection.execute(insert.from_select(list(kind.columns), select(*values).where(chosen)).on_conflict_do_nothing())

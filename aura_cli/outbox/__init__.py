@@ -1,0 +1,1 @@
+"""Effects that happen after a commit, once: mail, forwarding, analytics."""

@@ -1,0 +1,157 @@
+"""`Runtime`: what every command is handed; the one place, beside `app.py`, that puts the parts together.
+
+Everything heavy is made when it is first asked for and closed when the command ends.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from aura_cli.console import Console
+from aura_cli.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Engine
+
+    from aura_cli.db.binding import Identity
+    from aura_cli.transport import Service
+
+
+@dataclass(frozen=True)
+class Options:
+    """The global options of one command line."""
+
+    as_json: bool = False
+    quiet: bool = False
+    yes: bool = False
+    dry_run: bool = False
+    debug: bool = False
+    environment: str | None = None
+    env_file: str | None = None
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class Runtime:
+    """One command's surroundings. Use as a context manager: leaving it closes what was opened."""
+
+    options: Options
+    console: Console
+    clock: Callable[[], datetime] = utc_now
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    @cached_property
+    def settings(self) -> Settings:
+        file = Path(self.options.env_file) if self.options.env_file else None
+        settings = Settings.load(environment=self.options.environment, env_file=file)
+        self.console.secrets = tuple(settings.secret_values())
+        for name in settings.ignored:
+            self.console.warn(f"{name} is ignored: it does not come from where its credential comes from")
+        return settings
+
+    @cached_property
+    def database_url(self) -> str:
+        """Where the database is; the embedded one is announced on stderr."""
+        from aura_cli.db.location import EMBEDDED_NOTE, database_url
+
+        url, embedded = database_url(self.settings)
+        if embedded:
+            self.console.say(EMBEDDED_NOTE.format(home=self.settings.home))
+        return url
+
+    @cached_property
+    def bare_engine(self) -> Engine:
+        """The database whatever state its schema is in: for `aura db` alone."""
+        from aura_cli.db.engine import connect
+
+        engine = connect(self.database_url)
+        self._open.callback(engine.dispose)
+        return engine
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The database, its schema known to be this program's. Raises ConfigurationError if it is not."""
+        from aura_cli.db.migrate import require_current
+
+        require_current(self.bare_engine)
+        if self.settings.is_sandbox:
+            from aura_cli.db.binding import require_sandbox
+
+            require_sandbox(self.bare_engine)
+        return self.bare_engine
+
+    @cached_property
+    def stripe(self) -> Service:
+        """Stripe with the configured key. Raises ConfigurationError without one."""
+        from aura_cli.subscriptions.stripe import service
+
+        return self._open.enter_context(service(self.settings))
+
+    @cached_property
+    def privy(self) -> Service:
+        """Privy with the configured app. Raises ConfigurationError without one."""
+        from aura_cli.users.privy import service
+
+        return self._open.enter_context(service(self.settings))
+
+    def identity(self) -> Identity:
+        """Who would write: environment, Stripe account and mode, Privy app, key."""
+        from aura_cli.db.binding import Identity
+
+        return Identity.of(self.settings, self._stripe_account)
+
+    def check_binding(self) -> Identity:
+        """Raise ConfigurationError where the database is bound to something else than what is configured."""
+        from aura_cli.db.binding import check
+
+        identity = self.identity()
+        check(self.engine, identity, store=False)
+        return identity
+
+    def authorise(self, rows: int | None = None) -> None:
+        """The guard before a write: the binding, then, in production, the target line and the person's consent.
+
+        `rows` is how many are about to change, where that is known. Raises ConfigurationError for another
+        environment, ConflictError when nobody confirms. Only then is a binding that was open remembered.
+        """
+        from aura_cli.db.binding import check
+
+        identity = self.check_binding()
+        self.confirm_target(identity, rows)
+        check(self.engine, identity, store=True)
+
+    def confirm_target(self, identity: Identity | None = None, rows: int | None = None) -> None:
+        """In production: say where a write would go, and return once the person agreed. Raises ConflictError else."""
+        from aura_cli.db.location import is_production, target_line
+
+        if is_production(self.settings, self.database_url):
+            self.console.warn(target_line(self.settings, self.database_url, identity, rows))
+            self.console.confirm("Write to production?")
+
+    def _stripe_account(self) -> str:
+        """The account behind the key. Stripe, `GET /v1/account`."""
+        from aura_cli.subscriptions.stripe import account
+
+        return account(self.stripe)
+
+    def kinds(self) -> dict[str, Any]:
+        """Every kind of drift that any room can repair, by name: what `aura apply` may find in a plan."""
+        from aura_cli.subscriptions.kinds import KINDS
+
+        return {**KINDS}

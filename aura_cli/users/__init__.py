@@ -1,0 +1,1 @@
+"""People: Privy's users in the web app's `users` table."""
