@@ -112,8 +112,8 @@ def fault_middleware(faults: Faults, error_body: Callable[[int], object]) -> Mid
     return middleware
 
 
-def fault_routes(faults: Faults, changed: Callable[[Faults], None] | None = None) -> list[web.AbstractRouteDef]:
-    """The paths that show and change `faults`; `changed` is told of a change."""
+def fault_routes(faults: Faults) -> list[web.AbstractRouteDef]:
+    """The paths that show and change `faults`."""
 
     async def show(request: web.Request) -> web.Response:
         del request
@@ -122,8 +122,6 @@ def fault_routes(faults: Faults, changed: Callable[[Faults], None] | None = None
     async def change(request: web.Request) -> web.Response:
         try:
             faults.change(_object(await request.json()))
-            if changed:
-                changed(faults)
         except (json.JSONDecodeError, ValueError) as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(faults.settings())

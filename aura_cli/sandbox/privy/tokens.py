@@ -1,4 +1,4 @@
-"""Access tokens in Privy's form, https://docs.privy.io/authentication/user-authentication/access-tokens, and the keys they are signed with.
+"""Access tokens in Privy's form, https://docs.privy.io/authentication/user-authentication/tokens, and the keys they are signed with.
 
 The keys follow from a fixed text, so that tokens outlive a restart of the sandbox. They protect nothing.
 """

@@ -1,0 +1,1 @@
+"""The stand-ins, their population and their faults."""
