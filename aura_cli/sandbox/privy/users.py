@@ -99,7 +99,7 @@ def _linked_accounts(person: Person, mark: int) -> list[dict[str, Any]]:
         subject = f"1{int(person.uuid[:8], 16):020}"
         accounts.append({"type": "google_oauth", "subject": subject, "email": person.email, "name": person.name, **verified})
     elif person.email:
-        # An address that was imported and never used to sign in has a `verified_at` and neither of the other two.
+        # Privy's types demand `verified_at` and leave the other two open: an address that nobody has signed in with yet lacks those.
         known = (
             verified if person.email_verified else {"verified_at": person.created, "first_verified_at": None, "latest_verified_at": None}
         )
