@@ -129,5 +129,5 @@ def _authenticate(state: StripeState, request: web.Request) -> None:
         message = "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth."
         raise ApiError(401, message)
     if not credential.strip().startswith(state.key_prefixes):
-        shown = f"{credential[:8]}{'*' * 8}{credential[-4:]}"
+        shown = f"{credential[:3]}{'*' * 8}{credential[-4:]}"
         raise ApiError(401, f"Invalid API Key provided: {shown}")

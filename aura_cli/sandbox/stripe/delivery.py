@@ -67,7 +67,7 @@ class Courier:
             while True:
                 await self._ring.wait()
                 self._ring.clear()
-                if self.state.reorder_events:
+                if self.state.faults.reorder_events:
                     await asyncio.sleep(GATHER)
                 for batch in self._batches():
                     await asyncio.gather(*(self._send(client, event, endpoint) for event, endpoint in batch))
@@ -76,13 +76,13 @@ class Courier:
         """What is waiting, cut into what is sent at once; in order, batches hold one event each."""
         state, events = self.state, list(self._waiting)
         self._waiting.clear()
-        events += [event for event in events if state.random.random() < state.duplicate_events]
-        if state.reorder_events:
+        events += [event for event in events if state.random.random() < state.faults.duplicate_events]
+        if state.faults.reorder_events:
             state.random.shuffle(events)
         else:
             events.sort(key=lambda event: (event.created, event.id))
         pairs = [[(event, endpoint) for endpoint in state.endpoints if _wants(endpoint, event)] for event in events]
-        if not state.reorder_events:
+        if not state.faults.reorder_events:
             return [pair for pair in pairs if pair]
         flat = [pair for wanted in pairs for pair in wanted]
         return [flat[start : start + AT_ONCE] for start in range(0, len(flat), AT_ONCE)]

