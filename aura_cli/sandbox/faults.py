@@ -43,7 +43,7 @@ class Faults:
     dice: Random = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self.dice = Random(self.seed)  # noqa: S311
+        self.dice = Random(self.seed)
 
     def settings(self) -> dict[str, float]:
         """The fields by name, as `change` takes them."""
@@ -58,7 +58,7 @@ class Faults:
             _check(name, value, type(known[name]))
         for name, value in values.items():
             setattr(self, name, value)
-        self.dice = Random(self.seed)  # noqa: S311
+        self.dice = Random(self.seed)
 
     def draw(self) -> Fault | None:
         """What happens to the next request."""

@@ -70,7 +70,7 @@ def build(users: int, seed: int, now: int) -> Population:
     collecting = gc.isenabled()
     gc.disable()  # half of the time of a large population otherwise, and nothing here makes a cycle
     try:
-        people = tuple(_person(Random(seed << 40 | number), number, now) for number in range(users))  # noqa: S311
+        people = tuple(_person(Random(seed << 40 | number), number, now) for number in range(users))
     finally:
         if collecting:
             gc.enable()

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from aura_cli.errors import ConflictError
-from aura_cli.sandbox.credentials import NOWHERE, Addresses
+from aura_cli.sandbox import stripe
+from aura_cli.sandbox.credentials import Addresses
 from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
 from aura_cli.sandbox.population import Population
 from aura_cli.sandbox.privy import app as privy
+from aura_cli.sandbox.stripe.errors import ApiError, rate_limited
 
 HOST = "127.0.0.1"
 _CLEANUP_SECONDS = 1.0  # how long an answer under way may still take when the sandbox stops
@@ -66,7 +68,21 @@ def serve_until_stopped(
 
 def _applications(population: Population, faults: Faults) -> dict[str, web.Application]:
     """The stand-ins by their names in `Addresses` and `Ports`."""
-    return {"privy": _privy(population, replace(faults))}
+    return {"stripe": _stripe(population, replace(faults)), "privy": _privy(population, replace(faults))}
+
+
+def _stripe(population: Population, faults: Faults) -> web.Application:
+    state = stripe.StripeState(population.now, seed=population.seed, faults=faults)
+    stripe.seed(state, population)
+    app = stripe.make_app(state, [fault_middleware(faults, _stripe_error)])
+    app.add_routes(fault_routes(faults))
+    return app
+
+
+def _stripe_error(status: int) -> object:
+    if status == 429:
+        return rate_limited("global-rate", 1).body
+    return ApiError(status, "An unexpected error occurred.", kind="api_error").body
 
 
 def _privy(population: Population, faults: Faults) -> web.Application:
@@ -92,7 +108,7 @@ async def _serve(applications: dict[str, web.Application], ports: Ports, started
             runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLEANUP_SECONDS)
             cleanup.push_async_callback(runner.cleanup)
             bases[name] = await _listen(runner, getattr(ports, name))
-        started.set_result((Addresses(**{"stripe": NOWHERE, **bases}), lambda: loop.call_soon_threadsafe(stopping.set)))
+        started.set_result((Addresses(**bases), lambda: loop.call_soon_threadsafe(stopping.set)))
         await stopping.wait()
 
 

@@ -1,0 +1,126 @@
+"""Starting and stopping the stand-ins, and the environment that points at them."""
+
+import json
+import socket
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+
+from aura_cli.errors import ConflictError
+from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY, Addresses, environment
+from aura_cli.sandbox.generation import PRO_MONTHLY, build
+from aura_cli.sandbox.server import HOST, Ports, running, serve_until_stopped
+from aura_cli.settings import Settings
+
+POPULATION = build(20, seed=3, now=1_795_000_000)
+
+
+def stripe(addresses: Addresses) -> httpx.Client:
+    """A client of Stripe's stand-in."""
+    return httpx.Client(base_url=addresses.stripe, headers={"Authorization": f"Bearer {STRIPE_SECRET_KEY}"}, trust_env=False)
+
+
+def test_it_listens_while_the_context_lasts_and_leaves_no_thread() -> None:
+    """Answers inside, refuses connections afterwards."""
+    with running(POPULATION) as addresses:
+        for base in (addresses.stripe, addresses.privy):
+            assert httpx.get(f"{base}/_sandbox/faults", trust_env=False).status_code == 200
+    for base in (addresses.stripe, addresses.privy):
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(base, trust_env=False)
+    assert "sandbox" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_two_sandboxes_at_once_know_nothing_of_each_other() -> None:
+    """Free ports, and a fault set in one does not reach the other."""
+    with running(POPULATION) as one, running(POPULATION) as other:
+        httpx.post(f"{one.privy}/_sandbox/faults", json={"latency": 1}, trust_env=False).raise_for_status()
+        assert httpx.get(f"{other.privy}/_sandbox/faults", trust_env=False).json()["latency"] == 0
+    assert one != other
+
+
+def test_stripe_knows_the_same_people() -> None:
+    """The customers that Stripe lists are those of the population, linked to their user and DID."""
+    with running(POPULATION) as addresses, stripe(addresses) as http:
+        customers = http.get("/v1/customers", params={"limit": 100}).raise_for_status().json()["data"]
+    expected = {(person.customer, person.uuid, person.did) for person in POPULATION.people if person.customer}
+    assert {(each["id"], each["metadata"]["userId"], each["metadata"]["privyUserId"]) for each in customers} == expected
+
+
+@pytest.mark.parametrize(("fault", "status", "kind"), [("too_many", 429, "invalid_request_error"), ("server_error", 500, "api_error")])
+def test_stripe_s_faults_have_stripe_s_shape(fault: str, status: int, kind: str) -> None:
+    """A made-up error of Stripe looks like its own."""
+    with running(POPULATION) as addresses, stripe(addresses) as http:
+        http.post("/_sandbox/faults", json={fault: 1}).raise_for_status()
+        answer = http.get("/v1/customers")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (status, kind)
+
+
+def test_events_are_duplicated_on_request() -> None:
+    """`duplicate_events` set at run time reaches the webhooks: a registered endpoint gets the same event twice."""
+    twice, received = threading.Event(), Counter[str]()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            received[event["id"]] += 1
+            self.send_response(200)
+            self.end_headers()
+            if received[event["id"]] == 2:
+                twice.set()
+
+        def log_message(self, *args: object) -> None:
+            """Quiet."""
+
+    with HTTPServer((HOST, 0), Receiver) as server, running(POPULATION) as addresses, stripe(addresses) as http:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            http.post("/_sandbox/faults", json={"duplicate_events": 1}).raise_for_status()
+            endpoint = {"url": f"http://{HOST}:{server.server_port}/", "enabled_events[]": "customer.created"}
+            http.post("/v1/webhook_endpoints", data=endpoint).raise_for_status()
+            http.post("/v1/customers", data={"email": "new@example.com"}).raise_for_status()
+            assert twice.wait(10)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert list(received.values()) == [2]
+
+
+def test_a_taken_port_is_a_conflict() -> None:
+    """A port that somebody else listens on is named in the error."""
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConflictError, match=str(port)), running(POPULATION, ports=Ports(privy=port)):
+            pass
+
+
+def test_serving_until_stopped() -> None:
+    """The caller is told the addresses once they answer, and gets control back when the event is set."""
+    stopped, statuses = threading.Event(), list[int]()
+
+    def on_start(addresses: Addresses) -> None:
+        statuses.append(httpx.get(f"{addresses.privy}/_sandbox/faults", trust_env=False).status_code)
+        stopped.set()
+
+    serve_until_stopped(POPULATION, stopped, on_start)
+    assert statuses == [200]
+
+
+def test_the_environment_is_complete_and_bears_the_mark(tmp_path: Path) -> None:
+    """Every setting comes from the environment, every credential says sandbox, every address is this machine's."""
+    variables = environment(Addresses("http://127.0.0.1:1", "http://127.0.0.1:2"), tmp_path, f"sqlite:///{tmp_path}/sandbox.db")
+    settings = Settings.load(variables, tmp_path)
+    assert settings.is_sandbox
+    assert settings.stripe_mode == "test"
+    assert settings.home == tmp_path
+    assert settings.ignored == ()
+    assert variables["STRIPE_PRICE_ID"] == PRO_MONTHLY.id
+    credentials = {name for name in variables if name.endswith(("_KEY", "_SECRET", "_TOKEN", "_APP_ID"))}
+    assert {name for name in credentials if "sandbox" not in variables[name]} == set()
+    addresses = {name for name in variables if name.endswith(("_URL", "_BASE")) and name != "DATABASE_URL"}
+    assert {name for name in addresses if not variables[name].startswith("http://127.0.0.1:")} == set()
