@@ -106,6 +106,7 @@ def test_duplicated_and_reordered() -> None:
         ("http://10.0.0.1/", False),
         ("ftp://127.0.0.1/", False),
         ("nonsense", False),
+        ("http://[::1", False),
     ],
 )
 def test_nothing_leaves_the_machine(url: str, sent: bool) -> None:

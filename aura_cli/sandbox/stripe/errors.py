@@ -32,13 +32,6 @@ def invalid_parameter(name: str, message: str, code: str = "") -> ApiError:
     return ApiError(400, message, code=code, param=name)
 
 
-def error_body(status: int) -> object:
-    """What Stripe says with a status that did not come from the request itself, 429 or 500."""
-    if status == 429:
-        return rate_limited("global-rate", 1).body
-    return ApiError(status, "An unknown error occurred", kind="api_error").body
-
-
 def rate_limited(reason: str, retry_after: int) -> ApiError:
     """Stripe's 429; `reason` is what Stripe-Rate-Limited-Reason says, e.g. global-rate (https://docs.stripe.com/rate-limits)."""
     error = ApiError(

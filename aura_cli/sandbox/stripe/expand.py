@@ -26,7 +26,7 @@ def expand(answer: JSON, paths: Iterable[str], render: Renderer) -> JSON:
 def _follow(node: Any, parts: list[str], path: str, render: Renderer) -> None:
     for owner in _objects(node):
         name = parts[0]
-        if name not in owner and (addition := _HIDDEN.get((owner.get("object", ""), name))) is not None:
+        if name not in owner and (addition := _HIDDEN.get((str(owner.get("object")), name))) is not None:
             owner[name] = addition(render, owner["id"])
         if name not in owner:
             if owner.get("deleted"):

@@ -12,6 +12,7 @@ from aura_cli.sandbox.stripe.errors import ApiError
 
 _KEY = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _PART = re.compile(r"\[([^\[\]]*)\]")
+_NUMBER = re.compile("[0-9]{1,6}")
 _DEEPEST = 12
 
 
@@ -62,6 +63,6 @@ def _listed(name: str, value: Any) -> Any:
         return value
     if name == "metadata":
         return value
-    if all(key.isdecimal() for key in value):
+    if all(_NUMBER.fullmatch(key) for key in value):
         return [_listed("", value[key]) for key in sorted(value, key=int)]
     return {key: _listed(key, child) for key, child in value.items()}

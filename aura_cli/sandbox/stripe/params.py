@@ -1,8 +1,11 @@
 """Which parameters an endpoint takes, and how their strings become values."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from aura_cli.sandbox.stripe.errors import invalid_parameter, missing_parameter, unknown_parameter
 
@@ -31,32 +34,35 @@ def optional_text(name: str, raw: Any) -> str | None:
 
 
 def integer(name: str, raw: Any) -> int:
-    try:
-        return int(text(name, raw))
-    except ValueError:
-        raise invalid_parameter(name, f"Invalid integer: {raw}", "parameter_invalid_integer") from None
+    """Up to eleven digits, which is enough for any moment until the year 5138."""
+    if not re.fullmatch("-?[0-9]{1,11}", text(name, raw)):
+        raise invalid_parameter(name, f"Invalid integer: {raw}", "parameter_invalid_integer")
+    return int(raw)
 
 
-def duration(name: str, raw: Any) -> int:
-    """Seconds from now on, up to a century."""
-    seconds = integer(name, raw)
-    if not 0 <= seconds <= 100 * 366 * 86_400:
-        raise invalid_parameter(name, f"Invalid number of seconds: {raw}")
-    return seconds
+def between(low: int, high: int) -> Kind:
+    """An integer from `low` to `high`."""
+
+    def bounded(name: str, raw: Any) -> int:
+        value = integer(name, raw)
+        if not low <= value <= high:
+            bound = f"greater than or equal to {low}" if value < low else f"less than or equal to {high}"
+            raise invalid_parameter(name, f"This value must be {bound} (it currently is '{value}').", "parameter_invalid_integer")
+        return value
+
+    return bounded
+
+
+page_size = between(1, 100)
+amount = between(0, 99_999_999)  # eight digits, as at Stripe
+quantity = between(0, 1_000_000)
+trial_days = between(1, 730)
 
 
 def boolean(name: str, raw: Any) -> bool:
     if raw not in ("true", "false"):
         raise invalid_parameter(name, f"Invalid boolean: {raw}")
     return bool(raw == "true")
-
-
-def page_size(name: str, raw: Any) -> int:
-    size = integer(name, raw)
-    if not 1 <= size <= 100:
-        bound = "greater than or equal to 1" if size < 1 else "less than or equal to 100"
-        raise invalid_parameter(name, f"This value must be {bound} (it currently is '{size}').", "parameter_invalid_integer")
-    return size
 
 
 def created_range(name: str, raw: Any) -> CreatedRange:
@@ -87,6 +93,16 @@ def texts(name: str, raw: Any) -> tuple[str, ...]:
     if not isinstance(raw, list):
         raise invalid_parameter(name, "Invalid array")
     return tuple(text(name, value) for value in raw)
+
+
+def web_address(name: str, raw: Any) -> str:
+    """An http or https URL with a host."""
+    address = text(name, raw)
+    with suppress(ValueError):
+        parts = urlsplit(address)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return address
+    raise invalid_parameter(name, "Invalid URL: an explicit scheme (such as https) and a host must be provided.", "url_invalid")
 
 
 def one_of(*choices: str) -> Kind:

@@ -14,10 +14,10 @@ from aura_cli.sandbox.stripe.records import Record
 from aura_cli.sandbox.stripe.state import R
 
 FIELDS: params.Fields = {"query": params.text, "limit": params.page_size, "page": params.text}
-INDEXED: dict[str, Callable[[str], str]] = {"email": str.casefold, "status": str, "metadata": str}  # exact matches that need no scan
+INDEXES = ("email", "status", "metadata")  # exact matches that need no scan
 _CLAUSE = re.compile(
     r"""\s*(?P<not>-?)(?P<field>[a-z_]+)(?:\[(?P<q>['"])(?P<key>(?:(?!(?P=q)).)+)(?P=q)\])?(?P<sign>>=|<=|[:~<>])"""
-    r"""(?:(?P<v>['"])(?P<text>(?:\\.|(?!(?P=v)).)*)(?P=v)|(?P<bare>null|\d+))\s*"""
+    r"""(?:(?P<v>['"])(?P<text>(?:\\.|(?!(?P=v)).)*)(?P=v)|(?P<bare>null|[0-9]+))\s*"""
 )
 
 
@@ -59,9 +59,9 @@ def search(home: Collection[R], given: Mapping[str, Any], fields: Iterable[str],
     clauses, joined = parse(given["query"], fields)
     wanted: dict[str, list[str]] = {}
     for clause in clauses if joined is all else ():
-        index = f"metadata.{clause.key}" if clause.field == "metadata" else clause.field
-        if clause.field in INDEXED and clause.sign == ":" and clause.value is not None and not clause.negated:
-            wanted.setdefault(index, [INDEXED[clause.field](clause.value)])
+        if clause.field in INDEXES and clause.sign == ":" and clause.value is not None and not clause.negated:
+            index, value = _indexed(clause.field, clause.key, clause.value)
+            wanted.setdefault(index, [value])
     matching = (record for record in home.select(wanted) if not hidden(record) and joined(_holds(clause, record) for clause in clauses))
     size, start = given.get("limit", 10), _start(given.get("page"))
     found = list(islice(matching, start, start + size + 1))
@@ -69,8 +69,14 @@ def search(home: Collection[R], given: Mapping[str, Any], fields: Iterable[str],
     return Page(found[:size], has_more, next_page=str(start + size) if has_more else None)
 
 
+def _indexed(field: str, key: str, value: str) -> tuple[str, str]:
+    if field == "email":
+        return "email_folded", value.casefold()
+    return (f"metadata.{key}" if field == "metadata" else field), value
+
+
 def _start(page: str | None) -> int:
-    if page is not None and not page.isdecimal():
+    if page is not None and not re.fullmatch("[0-9]{1,9}", page):
         raise invalid_parameter("page", f"Invalid page token: {page}")
     return int(page or 0)
 
@@ -86,7 +92,7 @@ def _compared(clause: Clause, value: Any) -> bool:
     if value is None or clause.value is None:
         return value is None and clause.value is None
     if isinstance(value, int):
-        if not clause.value.isdecimal():
+        if not re.fullmatch("[0-9]{1,15}", clause.value):
             return False
         bound = int(clause.value)
         return {":": value == bound, ">": value > bound, "<": value < bound, ">=": value >= bound, "<=": value <= bound}.get(

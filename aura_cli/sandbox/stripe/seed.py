@@ -11,6 +11,7 @@ from aura_cli.sandbox.stripe.routes.events import KEPT
 from aura_cli.sandbox.stripe.state import StripeState
 
 TOKENS_PRODUCT = "prod_sandboxTokens"
+FAILING = ("past_due", "unpaid", "incomplete")  # nobody is there with a card that works
 TOLD_OF = {"paid": "invoice.paid", "open": "invoice.payment_failed", "void": "invoice.voided"}
 PRICES_SINCE = 1_700_000_000  # before everybody
 
@@ -52,6 +53,8 @@ def _fill(state: StripeState, population: Population) -> None:
         heap.customers.append(_customer(person, person.customer))
         for contract in person.contracts:
             price = amounts.get(contract.price)
+            if contract.status in FAILING:
+                state.declining.add(person.customer)
             _add_contract(heap, person.customer, contract, price.currency if price else currency)
         for top_up in person.top_ups:
             package = packages.setdefault(top_up.package, _package(top_up, currency))

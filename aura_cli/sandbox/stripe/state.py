@@ -24,7 +24,8 @@ def _customer_terms(customer: records.Customer) -> Terms:
     if customer.deleted:
         return
     if customer.email:
-        yield "email", customer.email.casefold()
+        yield "email", customer.email
+        yield "email_folded", customer.email.casefold()
     for key, value in customer.metadata.items():
         yield f"metadata.{key}", value
 

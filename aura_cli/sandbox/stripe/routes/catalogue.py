@@ -5,14 +5,18 @@ from dataclasses import replace
 from typing import Any
 
 from aura_cli.sandbox.stripe import params
-from aura_cli.sandbox.stripe.errors import missing_parameter
+from aura_cli.sandbox.stripe.errors import invalid_parameter, missing_parameter
 from aura_cli.sandbox.stripe.pages import LIST_FIELDS, Page, page
 from aura_cli.sandbox.stripe.records import Price, Product
 from aura_cli.sandbox.stripe.routes.routing import Answer, Call, Route, changes, merged
 from aura_cli.sandbox.stripe.state import StripeState, require
 
 RECURRING = params.nested(
-    {"interval": params.one_of("day", "week", "month", "year"), "interval_count": params.integer, "usage_type": params.one_of("licensed")},
+    {
+        "interval": params.one_of("day", "week", "month", "year"),
+        "interval_count": params.between(1, 36),
+        "usage_type": params.one_of("licensed"),
+    },
     ("interval",),
 )
 PRODUCT_DATA = params.nested({"name": params.text, "metadata": params.mapping, "description": params.optional_text}, ("name",))
@@ -25,7 +29,7 @@ PRODUCT_FIELDS: params.Fields = {
 }
 PRICE_FIELDS: params.Fields = {
     "currency": params.text,
-    "unit_amount": params.integer,
+    "unit_amount": params.amount,
     "product": params.text,
     "product_data": PRODUCT_DATA,
     "recurring": RECURRING,
@@ -39,10 +43,11 @@ FLAG = params.one_of("true", "false")
 
 def create_product(call: Call) -> Answer:
     state, now = call.state, call.state.now()
+    identifier = call.given.get("id") or state.mint.new("prod")
+    if state.products.get(identifier) is not None:
+        raise invalid_parameter("id", "Product already exists.", "resource_already_exists")
     attributes = changes(call, "name", "description", "active")
-    product = Product(
-        call.given.get("id") or state.mint.new("prod"), now, **attributes, metadata=call.given.get("metadata") or {}, updated=now
-    )
+    product = Product(identifier, now, **attributes, metadata=call.given.get("metadata") or {}, updated=now)
     state.emit("product.created", state.products.put(product))
     return product
 

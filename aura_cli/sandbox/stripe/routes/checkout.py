@@ -15,7 +15,7 @@ from aura_cli.sandbox.stripe.state import StripeState, require
 PRICE_DATA = params.nested(
     {
         "currency": params.text,
-        "unit_amount": params.integer,
+        "unit_amount": params.amount,
         "product": params.text,
         "product_data": PRODUCT_DATA,
         "recurring": RECURRING,
@@ -23,7 +23,7 @@ PRICE_DATA = params.nested(
     },
     ("currency",),
 )
-LINE = params.nested({"price": params.text, "price_data": PRICE_DATA, "quantity": params.integer})
+LINE = params.nested({"price": params.text, "price_data": PRICE_DATA, "quantity": params.quantity})
 FIELDS: params.Fields = {
     "mode": params.one_of("payment", "subscription"),
     "customer": params.text,
@@ -33,7 +33,7 @@ FIELDS: params.Fields = {
     "cancel_url": params.text,
     "line_items": params.many(LINE),
     "metadata": params.mapping,
-    "subscription_data": params.nested({"metadata": params.mapping, "trial_period_days": params.integer}),
+    "subscription_data": params.nested({"metadata": params.mapping, "trial_period_days": params.trial_days}),
     **dict.fromkeys(
         ("allow_promotion_codes", "automatic_tax", "billing_address_collection", "locale", "payment_intent_data", "payment_method_types"),
         params.ignored,

@@ -13,7 +13,7 @@ from aura_cli.sandbox.stripe.state import require
 
 KEPT = 30 * DAY  # how long events can be read: https://docs.stripe.com/api/events
 ENDPOINT_FIELDS: params.Fields = {
-    "url": params.text,
+    "url": params.web_address,
     "enabled_events": params.texts,
     "description": params.optional_text,
     "metadata": params.mapping,

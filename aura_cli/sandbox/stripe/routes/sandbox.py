@@ -29,7 +29,7 @@ def decline(call: Call) -> Answer:
 
 ROUTES = (
     Route("GET", "/v1/account", account, {}),
-    Route("POST", "/_sandbox/advance", advance, {"seconds": params.duration}, ("seconds",)),
+    Route("POST", "/_sandbox/advance", advance, {"seconds": params.between(0, 366 * billing.DAY)}, ("seconds",)),
     Route("POST", "/_sandbox/checkout/sessions/{id}/complete", complete, {}),
     Route("POST", "/_sandbox/customers/{id}/card", decline, {"declined": params.boolean}),
 )

@@ -22,8 +22,8 @@ IGNORED = (
     "proration_behavior",
     "trial_settings",
 )
-NEW_ITEM = params.nested({"price": params.text, "quantity": params.integer, "metadata": params.mapping}, ("price",))
-CHANGED_ITEM = params.nested({"id": params.text, "price": params.text, "quantity": params.integer})
+NEW_ITEM = params.nested({"price": params.text, "quantity": params.quantity, "metadata": params.mapping}, ("price",))
+CHANGED_ITEM = params.nested({"id": params.text, "price": params.text, "quantity": params.quantity})
 COMMON: params.Fields = {
     "metadata": params.mapping,
     "description": params.optional_text,
@@ -35,7 +35,7 @@ CREATE_FIELDS: params.Fields = {
     **COMMON,
     "customer": params.text,
     "items": params.many(NEW_ITEM),
-    "trial_period_days": params.integer,
+    "trial_period_days": params.trial_days,
     "payment_behavior": params.one_of("default_incomplete", "allow_incomplete", "error_if_incomplete", "pending_if_incomplete"),
 }
 UPDATE_FIELDS: params.Fields = {
