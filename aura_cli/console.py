@@ -16,6 +16,7 @@ from aura_cli.errors import AuraError, ConflictError, UsageError
 
 MASK = "****"
 ROWS_ON_A_TERMINAL = 50
+LONGEST_SECRET = 1_000_000  # characters
 _SHAPES = re.compile(
     r"((?:sk|rk)_(?:live|test)_|whsec_|re_|Bearer\s+|Basic\s+)[A-Za-z0-9_\-+/=.]{6,}"  # keys by their prefix
     r"|(?<=://)[^/\s:@]+:[^@\s]+(?=@)"  # user:password of an address
@@ -91,6 +92,11 @@ class Console:
         if error.hint:
             self.warn(f"  {error.hint}")
 
+    def emit(self, line: str) -> None:
+        """One line of a result that comes as it happens."""
+        self.out.write(line + "\n")
+        self.out.flush()
+
     def result(self, value: object, text: Callable[[], Iterable[str]]) -> None:
         """A command's one result: the object with --json, else the lines of `text`, and nothing with `-q`."""
         if self.as_json:
@@ -141,6 +147,21 @@ class Console:
         self.err.flush()
         if self.stdin.readline().strip().lower() not in ("y", "yes"):
             raise ConflictError("Not confirmed; nothing was changed")
+
+    def read_secret(self, label: str) -> str:
+        """A secret: typed at a hidden prompt where standard input is a terminal, else all of standard input, trimmed.
+
+        Raises UsageError where there is none.
+        """
+        if self.stdin.isatty():
+            from getpass import getpass
+
+            text = getpass(f"{label}: ", self.err)
+        else:
+            text = self.stdin.read(LONGEST_SECRET)
+        if not text.strip():
+            raise UsageError(f"{label}: nothing on standard input", "Give it on standard input, or run this on a terminal and type it")
+        return text.strip()
 
     def progress(self, label: str, expected: int | None = None) -> Callable[[int], None]:
         """A function to call with the count so far; it shows the rate (and time left) on a terminal once two seconds passed."""

@@ -103,6 +103,14 @@ class Runtime:
 
         return self._open.enter_context(service(self.settings))
 
+    def stripe_at(self, max_rps: float | None) -> Service:
+        """Stripe at another request rate than the usual one; None: the usual."""
+        if max_rps is not None:
+            from aura_cli.subscriptions.stripe import service
+
+            self.__dict__["stripe"] = self._open.enter_context(service(self.settings, max_rps))
+        return self.stripe
+
     @cached_property
     def privy(self) -> Service:
         """Privy with the configured app. Raises ConfigurationError without one."""

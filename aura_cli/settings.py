@@ -50,6 +50,12 @@ class Environment(StrEnum):
     SANDBOX = SANDBOX
 
 
+def foreign_environment() -> dict[str, str]:
+    """The process environment without any setting of the web app's or ours: what a command in the sandbox inherits."""
+    ours = ("AURA_", *KNOWN)
+    return {name: text for name, text in os.environ.items() if not name.startswith(ours) and not _is_provider_credential(name)}
+
+
 class Secret:
     """A value that must not be shown: its text comes out through `reveal()` alone."""
 

@@ -62,10 +62,10 @@ def bound(connection: Connection) -> Identity | None:
 
 
 def require_sandbox(engine: Engine) -> None:
-    """Raise ConfigurationError unless the database is bound to the sandbox."""
+    """Raise ConfigurationError unless the database is the sandbox's: bound to it, or made by us and never written to."""
     with reading(engine) as connection:
-        found = bound(connection)
-    if found is None or found.environment != SANDBOX:
+        found = connection.execute(select(binding.c.environment, binding.c.adopted)).one_or_none()
+    if found and found.environment != SANDBOX and (found.environment or found.adopted):
         raise ConfigurationError("AURA_ENV is sandbox, and this database does not belong to the sandbox", "Start it with: aura sandbox")
 
 

@@ -9,15 +9,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 
-from sqlalchemy import Connection, Engine, TextClause, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from aura_cli.db.engine import is_sqlite, writing
 from aura_cli.db.tables import leases
-from aura_cli.db.types import utc_now
+from aura_cli.db.types import moved_by, utc_now
 from aura_cli.errors import ConflictError
 
 LEASE_SECONDS = 90
@@ -37,7 +38,7 @@ class Lease:
         due = monotonic() - self.renewed > RENEW_SECONDS
         mine = (leases.c.name == self.name) & (leases.c.owner == self.owner)
         if due:
-            held = connection.execute(leases.update().where(mine).values(expires_at=_expiry(connection))).rowcount == 1
+            held = connection.execute(leases.update().where(mine).values(expires_at=_expiry())).rowcount == 1
             self.renewed = monotonic()
         else:
             held = connection.execute(select(leases.c.name).where(mine).with_for_update(read=True)).first() is not None
@@ -70,7 +71,7 @@ def lease(engine: Engine, name: str) -> Iterator[Lease]:
 
 def _take(connection: Connection, name: str, owner: str) -> bool:
     make = sqlite.insert if is_sqlite(connection) else postgresql.insert
-    expiry = _expiry(connection)
+    expiry = _expiry()
     statement = make(leases).values(name=name, owner=owner, expires_at=expiry)
     taken = statement.on_conflict_do_update(
         index_elements=[leases.c.name], set_={"owner": owner, "expires_at": expiry}, where=leases.c.expires_at < utc_now()
@@ -105,7 +106,5 @@ def _is_gone(process: int) -> bool:
     return False
 
 
-def _expiry(connection: Connection) -> TextClause:
-    if is_sqlite(connection):
-        return text(f"strftime('%Y-%m-%dT%H:%M:%f000Z','now','+{LEASE_SECONDS} seconds')")
-    return text(f"clock_timestamp() + interval '{LEASE_SECONDS} seconds'")
+def _expiry() -> ColumnElement[datetime]:
+    return moved_by(utc_now(), literal_column(str(LEASE_SECONDS)))

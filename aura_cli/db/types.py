@@ -176,3 +176,22 @@ def text_of(column: ColumnElement[Any]) -> ColumnElement[Any]:
 def value_of(text: ColumnElement[str], like: ColumnElement[Any]) -> ColumnElement[Any]:
     """`text_of` undone in SQL: text out of a plan's JSON as a value of the type of the column `like`."""
     return cast(text, like.type)
+
+
+class moved_by(GenericFunction[datetime]):  # noqa: N801
+    """A time (first argument) moved by a literal whole number of seconds (second argument)."""
+
+    type = UtcTime()
+    inherit_cache = True
+
+
+@compiles(moved_by)
+def _moved_by(element: moved_by, compiler: SQLCompiler, **kw: Any) -> str:
+    time, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({time} + {seconds} * interval '1 second')"
+
+
+@compiles(moved_by, "sqlite")
+def _moved_by_sqlite(element: moved_by, compiler: SQLCompiler, **kw: Any) -> str:
+    time, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"strftime('%Y-%m-%dT%H:%M:%f000Z', {time}, {seconds} || ' seconds')"

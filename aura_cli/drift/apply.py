@@ -53,7 +53,7 @@ def apply(
     with writing(engine) as connection:
         connection.execute(plans.update().where(plans.c.id == plan_id).values(applied_at=utc_now()))
         states = select(plan_rows.c.state, func.count()).where(plan_rows.c.plan_id == plan_id).group_by(plan_rows.c.state)
-        found = dict(connection.execute(states).tuples().all())
+        found: dict[str, int] = dict(connection.execute(states).tuples().all())
     return Applied(found.get("applied", 0), found.get("skipped", 0))
 
 
@@ -67,7 +67,7 @@ def _apply_chunk(connection: Connection, plan_id: str, kind: Kind, operator: str
     if not count:
         return 0
     chunk = (plan_rows.c.plan_id == plan_id) & (plan_rows.c.kind == kind.name) & plan_rows.c.number.between(first, last)
-    if kind.deed is Deed.UPDATE and not is_sqlite(connection):
+    if kind.deed in (Deed.UPDATE, Deed.GRANT) and not is_sqlite(connection):
         table = kind.target()
         locked = select(1).select_from(table).where(kind.match(), chunk, plan_rows.c.state == "pending").with_for_update(of=table)
         connection.execute(select(func.count()).select_from(locked.cte("locked")))

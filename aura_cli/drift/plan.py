@@ -27,10 +27,13 @@ class Change:
     after: dict[str, Any] | None
 
 
-def create(connection: Connection, command: str, scan_id: str, *, complete: bool) -> str:
-    """Start an empty plan and return its id. Earlier plans of this command that were never applied are forgotten."""
+def create(connection: Connection, command: str, scan_id: str, *, complete: bool, rows_here: int) -> str:
+    """Start an empty plan, made when there were `rows_here` rows to change, and return its id.
+
+    Earlier plans of this command that were never applied are forgotten.
+    """
     connection.execute(plans.delete().where(plans.c.command == command, plans.c.applied_at.is_(None)))
-    made = plans.insert().values(command=command, scan_id=scan_id, complete=complete).returning(plans.c.id)
+    made = plans.insert().values(command=command, scan_id=scan_id, complete=complete, rows_here=rows_here).returning(plans.c.id)
     return str(connection.execute(made).scalar_one())
 
 
@@ -39,11 +42,9 @@ def add(connection: Connection, plan_id: str, kind: Kind, found: Select[Any]) ->
     first = connection.execute(select(func.coalesce(func.max(plan_rows.c.number), 0)).where(plan_rows.c.plan_id == plan_id)).scalar_one()
     rows = found.subquery()
     state = "reported" if kind.deed is Deed.REPORT else "pending"
-    numbered = select(
-        literal(plan_id, plan_rows.c.plan_id.type), literal(first) + func.row_number().over(), literal(kind.name), literal(state), *rows.c
-    )
+    fixed = (literal(plan_id, plan_rows.c.plan_id.type), first + func.row_number().over(), literal(kind.name), literal(state))
     names = ["plan_id", "number", "kind", "state", "key", "subscription", "user_id", "before", "after"]
-    return connection.execute(insert(plan_rows).from_select(names, numbered)).rowcount
+    return connection.execute(insert(plan_rows).from_select(names, select(*fixed, *rows.c))).rowcount
 
 
 def counts(connection: Connection, plan_id: str, *, state: str | None = None) -> dict[str, int]:

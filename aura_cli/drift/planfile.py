@@ -37,6 +37,7 @@ def save(engine: Engine, plan_id: str, identity: Identity, path: Path) -> None:
             "command": plan.command,
             "scan": plan.scan_id,
             "complete": plan.complete,
+            "rows_here": plan.rows_here,
             "created_at": rfc3339(plan.created_at),
             "binding": asdict(identity),
         }
@@ -94,7 +95,13 @@ def take_in(engine: Engine, header: Mapping[str, Any], rows: list[dict[str, Any]
     """Make the plan known to the database, unless it is already, and return its id; rows applied before stay applied."""
     with writing(engine) as connection:
         if not connection.execute(select(plans.c.id).where(plans.c.id == header["plan"])).first():
-            values = {"id": header["plan"], "command": header["command"], "scan_id": header["scan"], "complete": True}
+            values = {
+                "id": header["plan"],
+                "command": header["command"],
+                "scan_id": header["scan"],
+                "complete": True,
+                "rows_here": header["rows_here"],
+            }
             connection.execute(plans.insert().values(**values, created_at=datetime.fromisoformat(header["created_at"])))
             load(connection, plan_rows, ("plan_id", "state", *_COLUMNS), [_stored(header["plan"], row, kinds) for row in rows])
     return str(header["plan"])

@@ -18,12 +18,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from aura_cli.db.engine import is_sqlite, reading, writing
 from aura_cli.db.leases import Lease
-from aura_cli.db.types import utc_now
+from aura_cli.db.types import moved_by, utc_now
 from aura_cli.drift.tables import scan_windows, scans
 
 OLDEST = 1_300_000_000  # March 2011: before the first object that any of the services holds
 SMALLEST_SPLIT = 3_600  # seconds; a shorter window is not worth a request of its own
 PAGES_IN_FLIGHT = 64
+RESUMABLE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,16 @@ def unfinished(connection: Connection, source: str, scope: str, parameters: dict
     """The id of a scan of the same source, scope and parameters that was broken off; None where there is none."""
     found = connection.execute(
         select(scans.c.id, scans.c.parameters).where(scans.c.source == source, scans.c.scope == scope, scans.c.completed_at.is_(None))
+    ).one_or_none()
+    return str(found.id) if found and found.parameters == parameters else None
+
+
+def resumable(connection: Connection, source: str, scope: str, parameters: dict[str, Any]) -> str | None:
+    """Like `unfinished`, for a chain of scans: one that completed counts too, where the chain was broken off after it."""
+    found = connection.execute(
+        select(scans.c.id, scans.c.parameters).where(
+            scans.c.source == source, scans.c.scope == scope, scans.c.started_at > moved_by(utc_now(), -RESUMABLE_SECONDS)
+        )
     ).one_or_none()
     return str(found.id) if found and found.parameters == parameters else None
 

@@ -36,6 +36,7 @@ plans = Table(
     Column("command", Text, nullable=False),
     Column("scan_id", Id, nullable=False),
     Column("complete", Boolean, nullable=False, server_default=true()),
+    Column("rows_here", BigInteger, nullable=False),  # what --max-changes is a share of
     Column("created_at", UtcTime(), server_default=utc_now(), nullable=False),
     Column("applied_at", UtcTime()),
     schema=OPS,

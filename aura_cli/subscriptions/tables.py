@@ -64,6 +64,14 @@ staged_invoices = Table(  # newest paid cycle invoice of a subscription whose ba
     Column("created", BigInteger),
     schema=OPS,
 )
+staged_differences = Table(  # what one comparison of both sides found to look at
+    "staged_differences",
+    METADATA,
+    Column("scan_id", Id, primary_key=True),
+    Column("subscription", Text, primary_key=True),
+    Column("side", Text, nullable=False),  # both, remote, local
+    schema=OPS,
+)
 staged_absences = Table(  # rows here whose subscription a GET looked for; `absent` where Stripe said 404
     "staged_absences",
     METADATA,
@@ -72,7 +80,7 @@ staged_absences = Table(  # rows here whose subscription a GET looked for; `abse
     Column("absent", Boolean, nullable=False),
     schema=OPS,
 )
-STAGING = (staged_subscriptions, staged_sessions, staged_customers, staged_invoices, staged_absences)
+STAGING = (staged_subscriptions, staged_sessions, staged_customers, staged_invoices, staged_differences, staged_absences)
 
 subscription_states = Table(  # appended on change; `current` marks the newest of each subscription
     "subscription_states",

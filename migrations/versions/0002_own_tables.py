@@ -11,7 +11,7 @@ revision = "0002"
 down_revision = "0001"
 
 TABLES = """binding leases runs operator_log outbox privy_users staged_users scan_windows scans plan_rows plans staged_subscriptions
-    staged_sessions staged_customers staged_invoices staged_absences subscription_states customer_links grants""".split()
+    staged_sessions staged_customers staged_invoices staged_differences staged_absences subscription_states customer_links grants""".split()
 
 
 def upgrade() -> None:
@@ -105,6 +105,7 @@ def upgrade() -> None:
         sa.Column("command", sa.Text(), nullable=False),
         sa.Column("scan_id", ID, nullable=False),
         sa.Column("complete", sa.Boolean(), nullable=False, server_default=sa.true()),
+        sa.Column("rows_here", sa.BigInteger(), nullable=False),
         sa.Column("created_at", TIME, nullable=False, server_default=NOW),
         sa.Column("applied_at", TIME),
         schema=schema,
@@ -115,7 +116,7 @@ def upgrade() -> None:
         sa.Column("verified_email", sa.Text()),
         sa.Column("linked_accounts", JSONB),
         sa.Column("created", sa.BigInteger()),
-        sa.Column("seen_at", TIME),
+        sa.Column("changed_at", TIME),
         sa.Column("missing_since", TIME),
         schema=schema,
     )
@@ -160,6 +161,13 @@ def upgrade() -> None:
         schema=schema,
     )
     op.create_table(
+        "staged_differences",
+        sa.Column("scan_id", ID, primary_key=True),
+        sa.Column("subscription", sa.Text(), primary_key=True),
+        sa.Column("side", sa.Text(), nullable=False),
+        schema=schema,
+    )
+    op.create_table(
         "staged_invoices",
         sa.Column("scan_id", ID, primary_key=True),
         sa.Column("subscription", sa.Text(), primary_key=True),
@@ -200,14 +208,15 @@ def upgrade() -> None:
     op.create_table(
         "staged_users",
         sa.Column("scan_id", ID, primary_key=True),
+        sa.Column("batch", sa.BigInteger(), primary_key=True, autoincrement=False),
         sa.Column("privy_user_id", sa.Text(), primary_key=True),
-        sa.Column("batch", sa.BigInteger(), nullable=False),
         sa.Column("email", sa.Text()),
         sa.Column("verified_email", sa.Text()),
         sa.Column("name", sa.Text()),
         sa.Column("avatar_url", sa.Text()),
         sa.Column("linked_accounts", JSONB),
         sa.Column("created", sa.BigInteger()),
+        sa.Column("failure", sa.Text()),
         schema=schema,
     )
     op.create_table(

@@ -1,0 +1,64 @@
+"""`aura apply`: carry out a plan file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from aura_cli.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class AppliedPlan:
+    """What became of a plan file: rows written, rows that had moved, and rows that only a person can settle."""
+
+    plan: str
+    counts: dict[str, int]
+    applied: int
+    skipped: int
+    reported: int
+    dry_run: bool
+
+
+def apply(
+    ctx: typer.Context,
+    file: Path = typer.Argument(..., metavar="PLAN", help="A file from --save-plan."),
+    max_changes: int | None = typer.Option(
+        None, "--max-changes", min=0, help="Stop if more existing rows would change (default: 50 or 5 %)."
+    ),
+) -> None:
+    """Apply a plan file that a reconcile saved: each row only if it still is as it was then.
+
+    Example: aura apply plan.jsonl
+    """
+    from collections import Counter
+
+    from aura_cli.db.leases import lease
+    from aura_cli.drift import planfile
+    from aura_cli.drift.apply import Applied
+    from aura_cli.drift.apply import apply as carry_out
+    from aura_cli.drift.kinds import Deed
+    from aura_cli.drift.plan import require_plausible
+
+    runtime: Runtime = ctx.obj
+    kinds = runtime.kinds()
+    header, rows = planfile.read(file, runtime.check_binding(), runtime.clock(), kinds)
+    counts = dict(Counter(row["kind"] for row in rows))
+    require_plausible(counts, kinds, header["rows_here"], max_changes)
+    done = Applied(0, 0)
+    if not runtime.options.dry_run:
+        runtime.authorise(len(rows))
+        with lease(runtime.engine, header["command"]) as held:
+            plan = planfile.take_in(runtime.engine, header, rows, kinds)
+            tick = runtime.console.progress("Applying", len(rows))
+            done = carry_out(runtime.engine, plan, kinds, runtime.settings.operator, lease=held, tick=tick)
+            runtime.console.end_progress()
+    reported = sum(count for kind, count in counts.items() if kinds[kind].deed is Deed.REPORT)
+    result = AppliedPlan(header["plan"], counts, done.applied, done.skipped, reported, runtime.options.dry_run)
+    runtime.console.result(
+        result, lambda: [f"{done.applied:,} applied, {done.skipped:,} skipped because they had moved, {reported:,} for a person."]
+    )
+    if done.skipped or reported:
+        raise typer.Exit(3)

@@ -1,0 +1,95 @@
+"""`aura sandbox`: stand-ins, a database to match, and the environment that leads to both."""
+
+import shlex
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aura_cli.console import Console, dump
+from aura_cli.errors import UsageError
+from aura_cli.sandbox.credentials import Addresses, environment
+from aura_cli.sandbox.faults import Faults
+from aura_cli.sandbox.generation import build
+from aura_cli.sandbox.population import Population
+from aura_cli.sandbox.server import Ports, running
+from aura_cli.settings import foreign_environment
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """What a sandbox is made of: so many people of a seed at a moment (epoch seconds), with drift or without."""
+
+    users: int
+    seed: int
+    now: int
+    drift: bool = True
+    faults: Faults = field(default_factory=Faults)
+    ports: Ports = field(default_factory=Ports)
+
+
+@contextmanager
+def opened(sandbox: Sandbox, *, fill: bool = True) -> Iterator[tuple[dict[str, str], Population, Addresses]]:
+    """A running sandbox: its environment, its people, where it listens. Leaves nothing behind.
+
+    Without `fill` the database is a file that does not exist yet.
+    """
+    population = build(sandbox.users, sandbox.seed, sandbox.now)
+    with tempfile.TemporaryDirectory(prefix="aura-sandbox-") as folder:
+        home = Path(folder)
+        url = f"sqlite:///{home / 'aura.db'}"
+        if fill:
+            fill_database(url, population, drift=sandbox.drift)
+        with running(population, faults=sandbox.faults, ports=sandbox.ports) as addresses:
+            yield environment(addresses, home, url), population, addresses
+
+
+def fill_database(url: str, population: Population, *, people: bool = True, drift: bool = True) -> dict[str, int]:
+    """Make the sandbox's database at `url` and fill it; returns how much of each kind of drift was planted."""
+    from aura_cli.db.engine import connect, writing
+    from aura_cli.sandbox.database import fill, prepare
+
+    engine = connect(url)
+    try:
+        prepare(engine)
+        with writing(engine) as connection:
+            return fill(connection, population, people=people, drift=drift)
+    finally:
+        engine.dispose()
+
+
+def run(sandbox: Sandbox, command: Sequence[str], console: Console) -> int:
+    """Open a sandbox and run `command` in it, or print its environment and wait for a signal. Returns the exit code."""
+    with opened(sandbox) as (variables, _, _):
+        if command:
+            return _inside(command, variables)
+        if console.as_json:
+            console.emit(dump({"env": variables}))
+        else:
+            for name, value in variables.items():
+                console.emit(f"export {name}={shlex.quote(value)}")
+            console.say(f"A sandbox of {sandbox.users:,} people is running; Ctrl-C ends it.")
+        signal.pause()
+    return 0
+
+
+def _inside(command: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Run `command` with the sandbox's environment alone; signals reach it, its exit code is ours (128 + n for signal n)."""
+    try:
+        process = subprocess.Popen(command, env={**foreign_environment(), **variables})  # noqa: S603 (the person's own command)
+    except OSError as error:
+        raise UsageError(f"{command[0]} cannot be run: {error.strerror}") from error
+    previous = {number: signal.signal(number, _pass_on(process)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code
+
+
+def _pass_on(process: "subprocess.Popen[bytes]") -> Callable[[int, object], None]:
+    return lambda number, frame: process.send_signal(number)

@@ -1,0 +1,213 @@
+"""`aura subscriptions`: reconcile with Stripe, list, show, stats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from aura_cli.console import Format, cell
+from aura_cli.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aura_cli.subscriptions.reconcile import Planned, Progress, Reconciliation, Wanted
+    from aura_cli.subscriptions.views import Stats
+    from aura_cli.users.who import Person
+
+app = typer.Typer(help="Subscriptions: reconcile with Stripe, list, count.", rich_markup_mode=None, no_args_is_help=True)
+
+WHO = typer.Argument(None, metavar="[WHO]", help="A person: uuid, DID, e-mail, cus_… or sub_…")
+COLUMNS = ("subscription", "user", "status", "stripe_status", "price", "current_period_end", "cancel_at_period_end", "created_at")
+
+
+@app.command()
+def reconcile(
+    ctx: typer.Context,
+    who: str | None = WHO,
+    apply: bool = typer.Option(False, "--apply", help="Repair what can be repaired, after showing what."),
+    save_plan: Path | None = typer.Option(None, "--save-plan", metavar="FILE", help="Write the plan to FILE, for aura apply."),
+    max_changes: int | None = typer.Option(
+        None, "--max-changes", min=0, help="Stop if more existing rows would change (default: 50 or 5 %)."
+    ),
+    resume: bool = typer.Option(False, "--resume", help="Carry on a scan that was broken off."),
+    history: bool = typer.Option(False, "--history", help="Ended subscriptions that we lack, and all top-ups, too."),
+    max_rps: float | None = typer.Option(None, "--max-rps", min=0, help="Requests a second (default 15 live, 10 test; 0: no limit)."),
+) -> None:
+    """Compare Stripe with the database, show the drift and, with --apply, repair it.
+
+    Exit 3 while drift is left. Example: aura subscriptions reconcile --apply
+    """
+    from aura_cli.db.leases import lease
+    from aura_cli.subscriptions import reconcile as work
+
+    runtime: Runtime = ctx.obj
+    apply = apply and not runtime.options.dry_run
+    identity = runtime.check_binding()
+    stripe = runtime.stripe_at(max_rps)
+    wanted = _wanted(runtime, who, history=history, resume=resume)
+    progress = _progress(runtime)
+    with lease(runtime.engine, f"reconcile {wanted.scope}".strip()) as held:
+        planned = work.make_plan(runtime.engine, stripe, wanted, runtime.clock(), lease=held, progress=progress)
+        runtime.console.end_progress()
+        if save_plan:
+            from aura_cli.drift.planfile import save
+
+            save(runtime.engine, planned.plan, identity, save_plan)
+            runtime.console.say(f"Plan saved to {save_plan}; apply it with: aura apply {save_plan}")
+        result = _apply(runtime, planned, held, max_changes, progress) if apply else work.report(runtime.engine, planned)
+        runtime.console.end_progress()
+        runtime.console.result(result, lambda: _told(result, apply=apply))
+    if result.left:
+        raise typer.Exit(3)
+
+
+def _apply(runtime: Runtime, planned: Planned, held: Any, limit: int | None, progress: Progress) -> Reconciliation:
+    from aura_cli.drift.plan import require_plausible
+    from aura_cli.subscriptions.kinds import KINDS
+    from aura_cli.subscriptions.reconcile import carry_out
+
+    require_plausible(planned.counts, KINDS, planned.local, limit)
+    runtime.authorise(sum(planned.counts.values()))
+    return carry_out(runtime.engine, planned, runtime.settings.operator, lease=held, limit=limit, progress=progress)
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    who: str | None = WHO,
+    status: str | None = typer.Option(None, "--status", help="Only these: a status of the web app's or of Stripe's."),
+    limit: int | None = typer.Option(None, "--limit", min=1, help="At most so many."),
+    form: Format | None = typer.Option(None, "--format", help="table, json, jsonl or csv."),
+    columns: str | None = typer.Option(None, "--columns", help="Comma-separated names."),
+) -> None:
+    """List subscriptions, newest first.
+
+    Example: aura subscriptions list --status past_due --format csv
+    """
+    from aura_cli.subscriptions import views
+
+    runtime: Runtime = ctx.obj
+    user = _person(runtime, who).id if who else None
+    found = views.rows(runtime.engine, status=status, user=user, limit=limit)
+    total = None if limit else lambda: views.count(runtime.engine, status=status, user=user)
+    runtime.console.listing(found, COLUMNS, form=form, chosen=columns, total=total)
+
+
+@app.command()
+def show(ctx: typer.Context, who: str = typer.Argument(..., metavar="WHO", help="A person: uuid, DID, e-mail, cus_… or sub_…")) -> None:
+    """Show a person's subscriptions, with the exact status that Stripe gave last.
+
+    Example: aura subscriptions show someone@example.com
+    """
+    from aura_cli.subscriptions import views
+
+    runtime: Runtime = ctx.obj
+    found = list(views.rows(runtime.engine, user=_person(runtime, who).id))
+
+    def lines() -> Iterator[str]:
+        for index, row in enumerate(found):
+            yield from ([""] if index else [])
+            yield from (f"{name:<22}{cell(value)}" for name, value in vars(row).items())
+        if not found:
+            yield "No subscription."
+
+    runtime.console.result(found, lines)
+
+
+@app.command()
+def stats(ctx: typer.Context) -> None:
+    """Count subscriptions by status, monthly recurring revenue by currency, and the trials that end soon.
+
+    Example: aura subscriptions stats
+    """
+    from aura_cli.db.engine import reading
+    from aura_cli.subscriptions.views import stats
+
+    runtime: Runtime = ctx.obj
+    with reading(runtime.engine) as connection:
+        found = stats(connection, runtime.clock())
+    runtime.console.result(found, lambda: _stats_lines(found))
+
+
+def _person(runtime: Runtime, who: str) -> Person:
+    from aura_cli.db.engine import reading
+    from aura_cli.users.who import resolve
+
+    with reading(runtime.engine) as connection:
+        return resolve(connection, who)
+
+
+def _wanted(runtime: Runtime, who: str | None, *, history: bool, resume: bool) -> Wanted:
+    """What to look at. A customer nobody is linked to yet can be named by its own id."""
+    from aura_cli.db.engine import reading
+    from aura_cli.errors import NotFoundError
+    from aura_cli.subscriptions.reconcile import Wanted, customers_of
+
+    if who is None:
+        return Wanted(history=history, resume=resume)
+    try:
+        user = _person(runtime, who).id
+    except NotFoundError:
+        if not who.startswith("cus_"):
+            raise
+        return Wanted(None, (who,), history, resume)
+    with reading(runtime.engine) as connection:
+        return Wanted(user, customers_of(connection, runtime.stripe, user), history, resume)
+
+
+def _progress(runtime: Runtime) -> Progress:
+    from aura_cli.subscriptions.reconcile import Progress
+
+    def step(label: str, expected: int | None) -> Callable[[int], None]:
+        return runtime.console.progress(label, expected)
+
+    return Progress(step, lambda text: runtime.console.say(text) if text.startswith("Warning") else None)
+
+
+def _told(result: Reconciliation, *, apply: bool) -> Iterator[str]:
+    """The drift, a line each, and what became of it."""
+    for change in result.drift:
+        yield f"{change.kind:<17} {change.subscription or change.key:<32} {_difference(change.before, change.after)}"
+    found = sum(result.counts.values())
+    yield f"{result.remote:,} subscriptions at Stripe, {result.local:,} here: " + (f"{found:,} differences." if found else "no drift.")
+    for kind, number in result.counts.items():
+        yield f"  {kind:<17} {number:>7,}"
+    if apply:
+        yield f"{result.applied:,} applied, {result.skipped:,} skipped because they had moved, {result.left:,} left."
+    elif found:
+        yield "Nothing was written; repair it with --apply."
+
+
+def _difference(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str:
+    if before is None or after is None:
+        return ", ".join(f"{name}={_short(value)}" for name, value in (after or before or {}).items() if value is not None)
+    return ", ".join(f"{name}: {_short(before.get(name))} → {_short(value)}" for name, value in after.items() if before.get(name) != value)
+
+
+def _short(value: object) -> str:
+    return "nothing" if value is None else str(value).replace(".000000Z", "Z")
+
+
+def _stats_lines(found: Stats) -> Iterator[str]:
+    yield "Status (Stripe's)"
+    counted = found.by_stripe_status or found.by_status
+    widest = max(counted.values(), default=1)
+    for status, number in counted.items():
+        yield f"  {status:<20} {number:>8,} {_bar(number, widest)}"
+    yield "Monthly recurring revenue"
+    for revenue in found.revenue:
+        yield f"  {revenue.currency.upper():<20} {revenue.monthly / 100:>12,.2f} from {revenue.subscriptions:,} subscriptions"
+    yield "Trials ending"
+    most = max((ending.trials for ending in found.trials_ending), default=1)
+    for ending in found.trials_ending:
+        yield f"  {ending.day:<20} {ending.trials:>8,} {_bar(ending.trials, most)}"
+
+
+def _bar(number: int, widest: int, width: int = 40) -> str:
+    """A bar in eighths of a cell, as long as `number` is of `widest`."""
+    eighths = round(number / max(widest, 1) * width * 8)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()

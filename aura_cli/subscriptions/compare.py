@@ -1,0 +1,150 @@
+"""Stripe's side against ours, in SQL: which subscriptions differ, which are on one side only, what is new to remember."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+)
+
+from aura_cli.db.shared import subscriptions as local
+from aura_cli.db.shared import users
+from aura_cli.db.types import from_epoch, utc_now
+from aura_cli.subscriptions.stripe import ENDED, NEAREST
+from aura_cli.subscriptions.tables import FACTS, customer_links, staged_differences, subscription_states
+from aura_cli.subscriptions.tables import staged_subscriptions as remote
+
+BOTH, REMOTE, LOCAL = "both", "remote", "local"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What one reconcile looks at: a finished scan, everybody or one `user` (uuid), ended subscriptions too with `history`."""
+
+    scan_id: str
+    user: str | None = None
+    history: bool = False
+
+    @property
+    def seen(self) -> ColumnElement[bool]:
+        """The staged rows of this scan."""
+        return remote.c.scan_id == self.scan_id
+
+    @property
+    def ours(self) -> ColumnElement[bool]:
+        """The rows of `public.subscriptions` in question."""
+        return literal(True) if self.user is None else local.c.user_id == self.user
+
+
+def nearest(status: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The web app's status for one of Stripe's; NULL for a status that we do not know, which changes nothing."""
+    return case(NEAREST, value=status, else_=None)
+
+
+def entitles_at_stripe(now: ColumnElement[Any] | None = None) -> ColumnElement[bool]:
+    """The web app's rule, asked of Stripe's side: active, or trialing with the trial's end in the future."""
+    moment = utc_now() if now is None else now
+    return or_(remote.c.status == "active", and_(remote.c.status == "trialing", from_epoch(remote.c.trial_end) > moment))
+
+
+def differing() -> dict[str, ColumnElement[bool]]:
+    """Kind of drift → the condition, over a row of each side, that shows it. What Stripe does not say erases nothing."""
+    begins, ends = from_epoch(remote.c.period_start), from_epoch(remote.c.period_end)
+    return {
+        "status": cast(local.c.status, Text) != nearest(remote.c.status),
+        "period": and_(
+            remote.c.period_end.is_not(None),
+            or_(local.c.current_period_start.is_distinct_from(begins), local.c.current_period_end.is_distinct_from(ends)),
+        ),
+        "price": and_(remote.c.price.is_not(None), local.c.stripe_price_id.is_distinct_from(remote.c.price)),
+        "trial": local.c.trial_end.is_distinct_from(from_epoch(remote.c.trial_end)),
+        "cancel_flag": local.c.cancel_at_period_end.is_distinct_from(remote.c.cancel_at_period_end),
+    }
+
+
+def compare(connection: Connection, scope: Scope) -> None:
+    """Put down, in one pass over both sides, which subscriptions need a closer look."""
+    connection.execute(staged_differences.delete().where(staged_differences.c.scan_id == scope.scan_id))
+    theirs = select(remote).where(scope.seen).subquery("theirs")
+    known = nearest(theirs.c.status).is_not(None)
+    wanted = known if scope.history else and_(known, theirs.c.status.not_in(ENDED))
+    ours = select(local).where(scope.ours).subquery("ours") if scope.user else local
+    side = case(
+        (ours.c.id.is_(None), case((wanted, REMOTE), else_=None)),
+        (theirs.c.id.is_(None), LOCAL),
+        (and_(known, or_(*_on(theirs, ours))), BOTH),
+        else_=None,
+    )
+    joined = theirs.join(ours, ours.c.stripe_subscription_id == theirs.c.id, full=True)
+    found = (
+        select(func.coalesce(theirs.c.id, ours.c.stripe_subscription_id).label("subscription"), side.label("side"))
+        .select_from(joined)
+        .subquery()
+    )
+    rows = select(literal(scope.scan_id, staged_differences.c.scan_id.type), found.c.subscription, found.c.side).where(
+        found.c.side.is_not(None)
+    )
+    connection.execute(insert(staged_differences).from_select(["scan_id", "subscription", "side"], rows))
+
+
+def _on(theirs: Any, ours: Any) -> list[ColumnElement[bool]]:
+    """`differing` over the given sides of a join."""
+    from sqlalchemy.sql.util import ClauseAdapter
+
+    adapters = [ClauseAdapter(theirs), *([ClauseAdapter(ours)] if ours is not local else [])]
+    conditions = list(differing().values())
+    for adapter in adapters:
+        conditions = [adapter.traverse(condition) for condition in conditions]
+    return conditions
+
+
+def on_side(scope: Scope, *sides: str) -> Select[Any]:
+    """The ids that `compare` put down for `sides`."""
+    return select(staged_differences.c.subscription).where(
+        staged_differences.c.scan_id == scope.scan_id, staged_differences.c.side.in_(sides)
+    )
+
+
+def remember(connection: Connection, scope: Scope) -> None:
+    """Append to the exact states what is new since we last looked, and keep the customers' mapping in step with `users`."""
+    state = subscription_states
+    same = and_(*(state.c[name].is_not_distinct_from(remote.c[name]) for name in FACTS))
+    current = and_(state.c.subscription == remote.c.id, state.c.current)
+    fresh = select(remote.c.id).select_from(remote.outerjoin(state, current)).where(scope.seen, or_(state.c.id.is_(None), ~same))
+    changed = [row.id for row in connection.execute(fresh.where(state.c.id.is_not(None)))]
+    for batch in _batches(changed):
+        connection.execute(state.update().where(state.c.subscription.in_(batch), state.c.current).values(current=False))
+    new = select(remote.c.id, *(remote.c[name] for name in FACTS)).select_from(remote.outerjoin(state, current))
+    connection.execute(insert(state).from_select(["subscription", *FACTS], new.where(scope.seen, state.c.id.is_(None))))
+    _remember_links(connection, scope)
+
+
+def _remember_links(connection: Connection, scope: Scope) -> None:
+    links = customer_links
+    everybody = users.c.stripe_customer_id.is_not(None)
+    linked = and_(everybody, users.c.id == scope.user) if scope.user else everybody
+    moved = (
+        select(links.c.customer).join(users, users.c.stripe_customer_id == links.c.customer).where(linked, users.c.id != links.c.user_id)
+    )
+    connection.execute(links.delete().where(links.c.customer.in_(moved)))
+    first = select(users.c.stripe_customer_id, func.min(cast(users.c.id, Text)).label("user_id")).where(linked)
+    one = first.group_by(users.c.stripe_customer_id).having(func.count() == 1).subquery()
+    absent = ~select(1).where(links.c.customer == one.c.stripe_customer_id).exists()
+    rows = select(one.c.stripe_customer_id, cast(one.c.user_id, links.c.user_id.type)).where(absent)
+    connection.execute(insert(links).from_select(["customer", "user_id"], rows))
+
+
+def _batches(ids: Sequence[str], size: int = 5_000) -> list[Sequence[str]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]

@@ -1,0 +1,153 @@
+"""Token balances and the ledger of what was granted for which cause: each cause once, whoever asks how often.
+
+Causes: `subscription:sub_…` (first month), `invoice:in_…` (renewal), `session:cs_…` (top-up), `operator:…` (by hand).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, case, cast, func, insert, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from aura_cli.audit.log import record
+from aura_cli.db.engine import is_sqlite
+from aura_cli.db.shared import MONTHLY_ALLOCATION, token_balances, token_top_ups, users
+from aura_cli.db.types import utc_now
+from aura_cli.drift.kinds import field
+from aura_cli.drift.tables import plan_rows
+from aura_cli.errors import ConflictError, UsageError
+from aura_cli.subscriptions.tables import grants
+
+LARGEST = 2_147_483_647  # the web app's columns are 32-bit integers
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One entry of the ledger."""
+
+    cause: str
+    kind: str
+    tokens: int
+    reason: str | None
+    granted_at: datetime
+
+
+@dataclass(frozen=True)
+class Balance:
+    """A user's balance as the web app stores it (None where there is no row), and the ledger, newest first."""
+
+    user: str
+    balance: int | None
+    monthly_allocation: int | None
+    total_used: int | None
+    total_purchased: int | None
+    last_reset_at: datetime | None
+    grants: tuple[Grant, ...]
+
+
+def balance(connection: Connection, user: str) -> Balance:
+    """The balance of the user with this uuid."""
+    b, g = token_balances.c, grants.c
+    row = connection.execute(
+        select(b.balance, b.monthly_allocation, b.total_used, b.total_purchased, b.last_reset_at).where(b.user_id == user)
+    ).one_or_none()
+    entries = connection.execute(
+        select(g.cause, g.kind, g.tokens, g.reason, g.granted_at).where(g.user_id == user).order_by(g.id.desc()).limit(50)
+    )
+    values = row._asdict() if row else dict.fromkeys(("balance", "monthly_allocation", "total_used", "total_purchased", "last_reset_at"))
+    return Balance(user, grants=tuple(Grant(*entry) for entry in entries), **values)
+
+
+def grant(connection: Connection, user: str, tokens: int, *, cause: str, reason: str, operator: str) -> None:
+    """Add `tokens` to a user's balance by hand, once for `cause`, in the caller's transaction.
+
+    Raises UsageError for a number that is not positive or would not fit, ConflictError where `cause` was granted before.
+    """
+    if not 0 < tokens <= LARGEST:
+        raise UsageError(f"{tokens:,} tokens cannot be granted", f"Give a number from 1 to {LARGEST:,}")
+    held = connection.execute(select(token_balances.c.balance).where(token_balances.c.user_id == user).with_for_update()).scalar()
+    if (held or 0) + tokens > LARGEST:
+        raise UsageError(f"{tokens:,} tokens on top of {held:,} would not fit the balance", f"It holds at most {LARGEST:,}")
+    entry = _insert(connection, grants).values(cause=cause, user_id=user, kind="operator", tokens=tokens, reason=reason)
+    if connection.execute(entry.on_conflict_do_nothing(index_elements=["cause"])).rowcount == 0:
+        raise ConflictError(f"{cause} was granted before", "Nothing was changed")
+    row = _insert(connection, token_balances).values(user_id=user, balance=tokens, monthly_allocation=0)
+    added = {"balance": token_balances.c.balance + tokens, "updated_at": utc_now()}
+    connection.execute(row.on_conflict_do_update(index_elements=["user_id"], set_=added))
+    record(connection, operator, "balance.grant", cause, user_id=user, details={"tokens": tokens, "before": held})
+
+
+def ungranted() -> ColumnElement[bool]:
+    """Over plan_rows: the cause stands in no ledger entry, and the user exists."""
+    unknown = ~select(1).select_from(grants).where(grants.c.cause == field("after", "cause")).exists()
+    return and_(unknown, select(1).select_from(users).where(users.c.id == plan_rows.c.user_id).exists())
+
+
+def balance_is_absent() -> ColumnElement[bool]:
+    """Over plan_rows: the user has no balance row, and the cause was never granted."""
+    return and_(ungranted(), ~select(1).select_from(token_balances).where(token_balances.c.user_id == plan_rows.c.user_id).exists())
+
+
+def reset_is_as_before() -> ColumnElement[bool]:
+    """Over plan_rows: nobody reset the balance since the plan was made, and the cause was never granted."""
+    b = token_balances.c
+    before = cast(field("before", "last_reset_at"), b.last_reset_at.type)
+    same = select(1).select_from(token_balances).where(b.user_id == plan_rows.c.user_id, b.last_reset_at.is_not_distinct_from(before))
+    return and_(ungranted(), same.exists())
+
+
+def top_up_is_absent() -> ColumnElement[bool]:
+    """Over plan_rows: the session has no top-up row, its cause was never granted, and the balance can hold it."""
+    booked = select(1).select_from(token_top_ups).where(token_top_ups.c.stripe_session_id == plan_rows.c.key)
+    tokens = cast(field("after", "tokens"), Integer)
+    full = (
+        select(1)
+        .select_from(token_balances)
+        .where(token_balances.c.user_id == plan_rows.c.user_id, token_balances.c.balance > literal(LARGEST) - tokens)
+    )
+    return and_(ungranted(), ~booked.exists(), ~full.exists())
+
+
+def book_first_month(connection: Connection, chosen: ColumnElement[bool]) -> None:
+    """Give each chosen user the balance row that an active subscription comes with."""
+    _enter(connection, "initial", chosen)
+    tokens = cast(field("after", "tokens"), Integer)
+    rows = select(plan_rows.c.user_id, tokens, tokens, utc_now()).where(chosen)
+    made = _insert(connection, token_balances).from_select(["user_id", "balance", "monthly_allocation", "last_reset_at"], rows)
+    connection.execute(made.on_conflict_do_nothing(index_elements=["user_id"]))
+
+
+def book_renewal(connection: Connection, chosen: ColumnElement[bool]) -> None:
+    """Reset each chosen user's balance to the monthly allocation, as the web app does on a paid renewal."""
+    _enter(connection, "renewal", chosen)
+    b = token_balances.c
+    allocation = case((b.monthly_allocation > 0, b.monthly_allocation), else_=MONTHLY_ALLOCATION)
+    values = {"balance": allocation, "monthly_allocation": allocation, "last_reset_at": utc_now(), "updated_at": utc_now()}
+    connection.execute(token_balances.update().where(b.user_id == plan_rows.c.user_id, chosen).values(values))
+
+
+def book_top_up(connection: Connection, chosen: ColumnElement[bool]) -> None:
+    """Add each chosen session's tokens to its user's balance and write the web app's row about it."""
+    _enter(connection, "topup", chosen)
+    tokens = cast(field("after", "tokens"), Integer)
+    sums = select(plan_rows.c.user_id, func.sum(tokens), func.sum(tokens), literal(0)).where(chosen).group_by(plan_rows.c.user_id)
+    added = _insert(connection, token_balances).from_select(["user_id", "balance", "total_purchased", "monthly_allocation"], sums)
+    b = token_balances.c
+    both = {name: b[name] + added.excluded[name] for name in ("balance", "total_purchased")}
+    connection.execute(added.on_conflict_do_update(index_elements=["user_id"], set_={**both, "updated_at": utc_now()}))
+    columns = ["user_id", "stripe_session_id", "tokens_added", "amount_paid", "package_id"]
+    amount = cast(field("after", "amount"), Integer)
+    rows: Select[Any] = select(plan_rows.c.user_id, plan_rows.c.key, tokens, amount, field("after", "package")).where(chosen)
+    connection.execute(insert(token_top_ups).from_select(columns, rows))
+
+
+def _enter(connection: Connection, kind: str, chosen: ColumnElement[bool]) -> None:
+    """The ledger entries of the chosen plan rows."""
+    tokens = cast(field("after", "tokens"), Integer)
+    rows = select(field("after", "cause"), plan_rows.c.user_id, literal(kind), tokens, literal("reconcile")).where(chosen)
+    connection.execute(insert(grants).from_select(["cause", "user_id", "kind", "tokens", "reason"], rows))
+
+
+def _insert(connection: Connection, table: Any) -> Any:
+    return (sqlite.insert if is_sqlite(connection) else postgresql.insert)(table)

@@ -1,0 +1,212 @@
+"""Stripe against the database: read all of Stripe into staging, compare in SQL, make a plan, apply what still holds."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, func, select
+
+from aura_cli.db.engine import reading, writing
+from aura_cli.db.leases import Lease
+from aura_cli.db.shared import subscriptions as local
+from aura_cli.db.shared import users
+from aura_cli.drift import plan, scan
+from aura_cli.drift.apply import apply
+from aura_cli.drift.plan import Change
+from aura_cli.drift.scan import Fetch, Store, Window
+from aura_cli.errors import NotFoundError
+from aura_cli.subscriptions import planning, scanning
+from aura_cli.subscriptions.compare import LOCAL, Scope, compare, on_side, remember
+from aura_cli.subscriptions.kinds import KINDS
+from aura_cli.subscriptions.owners import unlinked_customers
+from aura_cli.subscriptions.stripe import CustomerList, decoder
+from aura_cli.subscriptions.tables import staged_absences, staged_customers, staged_invoices, staged_subscriptions
+from aura_cli.transport import Service
+
+SUBSCRIPTIONS, SESSIONS = "stripe_subscriptions", "stripe_checkout_sessions"
+SESSION_DAYS = 35  # how far back top-ups are looked for without --history
+DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What one run is to look at: everybody, or the person `user` (uuid) with these `customers`."""
+
+    user: str | None = None
+    customers: Sequence[str] = ()
+    history: bool = False
+    resume: bool = False
+
+    @property
+    def scope(self) -> str:
+        return self.user or ",".join(self.customers)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a run tells where it is: `step` begins a step and gives a counter; `note` is a line for the person."""
+
+    step: Callable[[str, int | None], Callable[[int], None]] = lambda label, expected: lambda count: None
+    note: Callable[[str], None] = lambda text: None
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What a run found and did. `remote` and `local` count subscriptions, `counts` the drift by kind; `drift` is streamed."""
+
+    complete: bool
+    remote: int
+    local: int
+    counts: Mapping[str, int]
+    drift: Iterator[Change]
+    applied: int
+    skipped: int
+    plan: str
+    unknown_statuses: Mapping[str, int]
+    duration_s: float
+    left: int = field(default=0)  # changes that remain for a person or a later run
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan that is made and not yet applied."""
+
+    plan: str
+    remote: int
+    local: int
+    counts: Mapping[str, int]
+    unknown_statuses: Mapping[str, int]
+    begun: float
+
+
+def make_plan(engine: Engine, stripe: Service, wanted: Wanted, now: datetime, *, lease: Lease, progress: Progress) -> Planned:
+    """Scan, compare and plan; nothing in the shared tables is written.
+
+    Raises what the scans raise; what was scanned until then is kept for `wanted.resume`.
+    """
+    begun = monotonic()
+    unknown: Counter[str] = Counter()
+    subscriptions = _scan(
+        engine, SUBSCRIPTIONS, wanted, lease, progress, scanning.store_subscriptions, _subscription_pages(stripe, wanted, unknown)
+    )
+    since = None if wanted.history else int(now.timestamp()) - SESSION_DAYS * DAY
+    sessions = _scan(engine, SESSIONS, wanted, lease, progress, scanning.store_sessions, _session_pages(stripe, wanted, since))
+    scope = Scope(subscriptions, wanted.user, wanted.history)
+    _say_unknown(unknown, progress)
+    progress.note("Comparing")
+    with writing(engine) as connection:
+        lease.assert_held(connection)
+        scanning.forget_old(connection)
+        _analyze(connection)
+        compare(connection, scope)
+        remember(connection, scope)
+    _probe(engine, stripe, scope, lease, progress)
+    with writing(engine) as connection:
+        lease.assert_held(connection)
+        here = connection.execute(select(func.count()).select_from(local).where(scope.ours)).scalar_one()
+        command = f"reconcile {wanted.scope}".strip()
+        made = plan.create(connection, command, subscriptions, complete=True, rows_here=here)
+        for kind, found in planning.everything(scope, sessions, made):
+            plan.add(connection, made, KINDS[kind], found)
+        remote = connection.execute(select(func.count()).select_from(staged_subscriptions).where(scope.seen)).scalar_one()
+        return Planned(made, remote, here, plan.counts(connection, made), dict(unknown), begun)
+
+
+def report(engine: Engine, planned: Planned) -> Reconciliation:
+    """The result of a run that writes nothing."""
+    total = sum(planned.counts.values())
+    return _result(engine, planned, applied=0, skipped=0, left=total)
+
+
+def carry_out(engine: Engine, planned: Planned, operator: str, *, lease: Lease, limit: int | None, progress: Progress) -> Reconciliation:
+    """Apply a plan and tell what was done. Raises ConflictError where it changes implausibly much (`limit`)."""
+    plan.require_plausible(planned.counts, KINDS, planned.local, limit)
+    tick = progress.step("Applying", sum(planned.counts.values()))
+    done = apply(engine, planned.plan, KINDS, operator, lease=lease, tick=tick)
+    return _result(engine, planned, done.applied, done.skipped, left=sum(planned.counts.values()) - done.applied)
+
+
+def customers_of(connection: Connection, stripe: Service, user: str) -> list[str]:
+    """The Stripe customers of a user: the linked one, else those whose metadata names the user.
+
+    Raises NotFoundError where there is none.
+    """
+    linked = connection.execute(select(users.c.stripe_customer_id).where(users.c.id == user)).scalar()
+    if linked:
+        return [linked]
+    query = f"metadata['userId']:'{quote(user)}'"
+    found = decoder(CustomerList)(stripe.get("/v1/customers/search", {"query": query, "limit": 20}))
+    if not found.data:
+        raise NotFoundError(f"User {user} has no customer at Stripe", "Nothing to reconcile")
+    return [customer.id for customer in found.data]
+
+
+def _result(engine: Engine, planned: Planned, applied: int, skipped: int, left: int) -> Reconciliation:
+    return Reconciliation(
+        complete=True,
+        remote=planned.remote,
+        local=planned.local,
+        counts=planned.counts,
+        drift=plan.changes(engine, planned.plan),
+        applied=applied,
+        skipped=skipped,
+        plan=planned.plan,
+        unknown_statuses=planned.unknown_statuses,
+        duration_s=round(monotonic() - planned.begun, 3),
+        left=left,
+    )
+
+
+def _subscription_pages(stripe: Service, wanted: Wanted, unknown: Counter[str]) -> Callable[[str], Fetch]:
+    return lambda scan_id: scanning.subscription_pages(stripe, scan_id, wanted.customers, unknown)
+
+
+def _session_pages(stripe: Service, wanted: Wanted, since: int | None) -> Callable[[str], Fetch]:
+    return lambda scan_id: scanning.session_pages(stripe, scan_id, wanted.customers, since)
+
+
+def _scan(
+    engine: Engine, source: str, wanted: Wanted, lease: Lease, progress: Progress, store: Store, pages: Callable[[str], Fetch]
+) -> str:
+    """A finished scan of `source`: the one that was broken off, carried on, or a new one. Returns its id."""
+    parameters = {"customers": list(wanted.customers), "history": wanted.history}
+    windows = [Window(number) for number in range(max(1, len(wanted.customers)))]
+    with writing(engine) as connection:
+        lease.assert_held(connection)
+        scan_id = scan.resumable(connection, source, wanted.scope, parameters) if wanted.resume else None
+        if scan_id is None:
+            scan_id = scan.begin(connection, source, wanted.scope, parameters, windows)
+    threads = 1 if wanted.customers else scanning.THREADS
+    tick = progress.step(f"Reading {source.replace('_', ' ')}", None)
+    scan.run(engine, scan_id, pages(scan_id), store, lease=lease, threads=threads, tick=tick)
+    return scan_id
+
+
+def _probe(engine: Engine, stripe: Service, scope: Scope, lease: Lease, progress: Progress) -> None:
+    """Ask Stripe one by one about what the comparison alone cannot tell."""
+    asked = select(staged_absences.c.subscription).where(staged_absences.c.scan_id == scope.scan_id)
+    probes = (
+        ("customers", staged_customers, unlinked_customers(scope), scanning.customer_probe(stripe, scope.scan_id)),
+        ("subscriptions", staged_absences, on_side(scope, LOCAL).except_(asked), scanning.absence_probe(stripe, scope.scan_id)),
+        ("renewals", staged_invoices, planning.renewal_candidates(scope), scanning.invoice_probe(stripe, scope.scan_id)),
+    )
+    for label, table, keys, ask in probes:
+        with reading(engine) as connection:
+            found = [row[0] for row in connection.execute(keys)]
+        tick = progress.step(f"Asking about {label}", len(found))
+        scanning.probe(engine, table, [column.name for column in table.columns], found, ask, lease=lease, tick=tick)
+
+
+def _analyze(connection: Connection) -> None:
+    """Tell PostgreSQL's planner how large the staging is: it was empty a moment ago, and autovacuum looks once a minute."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("ANALYZE aura_ops.staged_subscriptions")
+
+
+def _say_unknown(unknown: Mapping[str, int], progress: Progress) -> None:
+    for status, count in unknown.items():
+        progress.note(f"Warning: {count} subscriptions have the status {json.dumps(status)}, which this program does not know: left alone")
