@@ -188,6 +188,7 @@ def _log_to(console: Console, level: int) -> None:
     handler = Redacted()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("httpcore").setLevel(logging.WARNING)  # each byte on the wire is nobody's question
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -76,7 +76,7 @@ def _take(connection: Connection, name: str, owner: str) -> bool:
     taken = statement.on_conflict_do_update(
         index_elements=[leases.c.name], set_={"owner": owner, "expires_at": expiry}, where=leases.c.expires_at < utc_now()
     )
-    return connection.execute(taken).rowcount == 1
+    return connection.execute(taken.returning(leases.c.name)).first() is not None
 
 
 def _forget_the_dead(connection: Connection, name: str) -> None:

@@ -37,14 +37,14 @@ def create(connection: Connection, command: str, scan_id: str, *, complete: bool
     return str(connection.execute(made).scalar_one())
 
 
-def add(connection: Connection, plan_id: str, kind: Kind, found: Select[Any]) -> int:
-    """Add what `found` selects (key, subscription, user_id, before, after) as rows of `kind`; returns how many."""
+def add(connection: Connection, plan_id: str, kind: Kind, found: Select[Any]) -> None:
+    """Add what `found` selects (key, subscription, user_id, before, after) as rows of `kind`."""
     first = connection.execute(select(func.coalesce(func.max(plan_rows.c.number), 0)).where(plan_rows.c.plan_id == plan_id)).scalar_one()
     rows = found.subquery()
     state = "reported" if kind.deed is Deed.REPORT else "pending"
     fixed = (literal(plan_id, plan_rows.c.plan_id.type), first + func.row_number().over(), literal(kind.name), literal(state))
     names = ["plan_id", "number", "kind", "state", "key", "subscription", "user_id", "before", "after"]
-    return connection.execute(insert(plan_rows).from_select(names, select(*fixed, *rows.c))).rowcount
+    connection.execute(insert(plan_rows).from_select(names, select(*fixed, *rows.c)))
 
 
 def counts(connection: Connection, plan_id: str, *, state: str | None = None) -> dict[str, int]:

@@ -13,4 +13,4 @@ def enqueue(connection: Connection, kind: str, key: str, payload: dict[str, Any]
     """Ask for an effect once: False where the same `kind` and `key` were asked for before."""
     make = sqlite.insert if is_sqlite(connection) else postgresql.insert
     statement = make(outbox).values(kind=kind, key=key, payload=payload).on_conflict_do_nothing(index_elements=["kind", "key"])
-    return connection.execute(statement).rowcount == 1
+    return connection.execute(statement.returning(outbox.c.id)).first() is not None

@@ -70,7 +70,7 @@ def grant(connection: Connection, user: str, tokens: int, *, cause: str, reason:
     if (held or 0) + tokens > LARGEST:
         raise UsageError(f"{tokens:,} tokens on top of {held:,} would not fit the balance", f"It holds at most {LARGEST:,}")
     entry = _insert(connection, grants).values(cause=cause, user_id=user, kind="operator", tokens=tokens, reason=reason)
-    if connection.execute(entry.on_conflict_do_nothing(index_elements=["cause"])).rowcount == 0:
+    if connection.execute(entry.on_conflict_do_nothing(index_elements=["cause"]).returning(grants.c.id)).first() is None:
         raise ConflictError(f"{cause} was granted before", "Nothing was changed")
     row = _insert(connection, token_balances).values(user_id=user, balance=tokens, monthly_allocation=0)
     added = {"balance": token_balances.c.balance + tokens, "updated_at": utc_now()}
