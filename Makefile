@@ -16,7 +16,7 @@ export PIP_ROOT_USER_ACTION := ignore
 unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all bench lint format build lock clean bytecode
+.PHONY: help demo test test-all bench lint format docs build lock clean bytecode
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ lint: .venv/dev.stamp  ## ruff and mypy
 format: .venv/dev.stamp  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+docs: .venv/dev.stamp  ## write the parts of README.md that the program knows
+	@$(BIN)/python -m tests.parts.reference
 
 build: .venv/dev.stamp  ## wheel and source distribution in dist/
 	@$(BIN)/python -m hatchling build

@@ -19,25 +19,55 @@ from aura_cli.errors import ConfigurationError
 ENVIRONMENT = "the environment"
 SANDBOX = "sandbox"
 
-SECRETS = frozenset(
-    """DATABASE_URL PRIVY_APP_SECRET STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET RESEND_API_KEY OPENAI_API_KEY
-    OPENROUTER_API_KEY UPSTASH_REDIS_REST_TOKEN INTEGRATION_ENCRYPTION_KEY AURA_STRIPE_WEBHOOK_SECRETS
-    AURA_RETIRED_ENCRYPTION_KEYS GA_API_SECRET VERCEL_TOKEN""".split()
-)
-BASES = {  # base address or directory → the credential whose source it must share
-    "STRIPE_API_BASE": "STRIPE_SECRET_KEY",
-    "PRIVY_API_BASE": "PRIVY_APP_SECRET",
-    "PRIVY_VERIFICATION_KEY": "NEXT_PUBLIC_PRIVY_APP_ID",
-    "OPENAI_BASE_URL": "OPENAI_API_KEY",
-    "RESEND_API_URL": "RESEND_API_KEY",
-    "GA_API_BASE": "GA_API_SECRET",
-    "VERCEL_API_BASE": "VERCEL_TOKEN",
-    "AURA_PROVIDERS_DIR": "INTEGRATION_ENCRYPTION_KEY",
+
+@dataclass(frozen=True)
+class Known:
+    """What a setting is for. `secret` values are never shown; a base address counts only from the source of its `credential`."""
+
+    purpose: str
+    secret: bool = False
+    credential: str | None = None
+
+
+KNOWN: Mapping[str, Known] = {
+    "DATABASE_URL": Known("The database: `postgresql://…` (or `postgres://`), or `sqlite:///path`.", secret=True),
+    "NEXT_PUBLIC_PRIVY_APP_ID": Known("Privy's app id."),
+    "PRIVY_APP_SECRET": Known("Privy's app secret.", secret=True),
+    "STRIPE_SECRET_KEY": Known("Stripe's key; its prefix says live or test.", secret=True),
+    "STRIPE_WEBHOOK_SECRET": Known("Signing secret of the webhook endpoint.", secret=True),
+    "STRIPE_PRICE_ID": Known("The price that the web app sells."),
+    "OPENAI_API_KEY": Known("OpenAI's key.", secret=True),
+    "OPENROUTER_API_KEY": Known("OpenRouter's key; preferred where set.", secret=True),
+    "RESEND_API_KEY": Known("Resend's key.", secret=True),
+    "FROM_EMAIL": Known("Sender of mail."),
+    "UPSTASH_REDIS_REST_URL": Known("Upstash's address."),
+    "UPSTASH_REDIS_REST_TOKEN": Known("Upstash's token.", secret=True),
+    "INTEGRATION_ENCRYPTION_KEY": Known("The key that seals tokens, verbatim.", secret=True),
+    "NEXT_PUBLIC_APP_URL": Known("The web app's public address."),
+    "NEXT_PUBLIC_GA_MEASUREMENT_ID": Known("Google Analytics' measurement id."),
+    "NEXT_PUBLIC_SENTRY_DSN": Known("Sentry's address."),
+    "AURA_ENV": Known("`development`, `staging` or `production`."),
+    "AURA_BILLING_OWNER": Known("Who grants balances: `web` or `aura`."),
+    "AURA_STRIPE_WEBHOOK_SECRETS": Known("More signing secrets: a JSON object, label to secret.", secret=True),
+    "AURA_RETIRED_ENCRYPTION_KEYS": Known("Keys that only open: a JSON object, label to key.", secret=True),
+    "AURA_FORWARD_URL": Known("Where events that stop servers go on to."),
+    "AURA_INVITE_URL": Known("The shape of an invitation's link."),
+    "AURA_ALERT_TO": Known("Who is told when something changes for the worse."),
+    "AURA_PROVIDERS_DIR": Known("Provider files that add or override.", credential="INTEGRATION_ENCRYPTION_KEY"),
+    "STRIPE_API_BASE": Known("Where Stripe lives.", credential="STRIPE_SECRET_KEY"),
+    "PRIVY_API_BASE": Known("Where Privy lives.", credential="PRIVY_APP_SECRET"),
+    "PRIVY_VERIFICATION_KEY": Known("Privy's public key (PEM); else its JWKS is asked.", credential="NEXT_PUBLIC_PRIVY_APP_ID"),
+    "OPENAI_BASE_URL": Known("Where OpenAI lives.", credential="OPENAI_API_KEY"),
+    "RESEND_API_URL": Known("Where Resend lives.", credential="RESEND_API_KEY"),
+    "GA_API_SECRET": Known("Measurement Protocol secret.", secret=True),
+    "GA_API_BASE": Known("Where Google Analytics lives.", credential="GA_API_SECRET"),
+    "VERCEL_TOKEN": Known("Vercel's token.", secret=True),
+    "VERCEL_API_BASE": Known("Where Vercel lives.", credential="VERCEL_TOKEN"),
 }
-OTHERS = """NEXT_PUBLIC_PRIVY_APP_ID NEXT_PUBLIC_APP_URL UPSTASH_REDIS_REST_URL FROM_EMAIL STRIPE_PRICE_ID
-    NEXT_PUBLIC_GA_MEASUREMENT_ID NEXT_PUBLIC_SENTRY_DSN AURA_ENV AURA_BILLING_OWNER AURA_FORWARD_URL AURA_INVITE_URL
-    AURA_ALERT_TO""".split()
-KNOWN = SECRETS | BASES.keys() | set(OTHERS)
+SURROUNDINGS: Mapping[str, str] = {  # read from the process environment alone
+    "AURA_HOME": "Data directory; default `~/.local/share/aura`.",
+    "AURA_OPERATOR": "Your name in the operator log; default the login name.",
+}
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost", "")
 
 
@@ -116,7 +146,7 @@ class Settings:
         if environment:
             values["AURA_ENV"] = Setting(environment, "--env")
         _check_environment(values.get("AURA_ENV"))
-        ignored = tuple(sorted(name for name, credential in BASES.items() if _stray(values, name, credential)))
+        ignored = tuple(sorted(name for name, known in KNOWN.items() if known.credential and _stray(values, name, known.credential)))
         return cls({name: value for name, value in values.items() if name not in ignored}, tuple(looked_in), home, operator, ignored)
 
     def get(self, name: str) -> str | None:
@@ -138,7 +168,7 @@ class Settings:
 
     def secret_values(self) -> Iterable[str]:
         """All secret texts, for redaction."""
-        return (s.text for name, s in self.values.items() if name in SECRETS or _is_provider_credential(name))
+        return (s.text for name, s in self.values.items() if _is_provider_credential(name) or KNOWN[name].secret)
 
     @property
     def environment(self) -> str | None:

@@ -25,6 +25,7 @@ class Kind:
     """One kind of drift. `key` is the column of `table` that a plan row's key matches; `columns` are those it writes."""
 
     name: str
+    means: str  # what was found, in a few words
     deed: Deed
     table: Table | None = None
     key: str = ""

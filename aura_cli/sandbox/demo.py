@@ -10,10 +10,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aura_cli.console import Console
 from aura_cli.errors import AuraError
-from aura_cli.sandbox.population import Population
 from aura_cli.sandbox.run import Sandbox, fill_database, opened
 from aura_cli.settings import foreign_environment
 
@@ -33,21 +33,21 @@ class Tour:
         self.console.emit(f"\n# {why}\n$ aura {' '.join(words)}")
         done = self._run(words)
         lines = (done.stderr + done.stdout).splitlines()
-        for line in lines[:LINES]:
+        shown = lines if len(lines) <= LINES else [*lines[: LINES - 6], f"… {len(lines) - LINES} more lines …", *lines[-6:]]
+        for line in shown:
             self.console.emit(f"  {line}")
-        if len(lines) > LINES:
-            self.console.emit(f"  … {len(lines) - LINES} more lines")
         if done.returncode != exits or shows not in done.stdout:
             raise AuraError(f"The tour broke at: aura {' '.join(words)}: exit {done.returncode}, expected {exits} and {shows!r}")
         return done.stdout
 
-    def ask(self, *words: str) -> dict[str, object]:
+    def ask(self, *words: str) -> dict[str, Any]:
         """A command's JSON, not shown: what the tour itself checks."""
-        found: dict[str, object] = json.loads(self._run((*words, "--json")).stdout)
+        found: dict[str, Any] = json.loads(self._run((*words, "--json")).stdout)
         return found
 
     def _run(self, words: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
-        environment = {**foreign_environment(), **self.variables, "COLUMNS": "120", "PYTHONUTF8": "1"}
+        itself = str(Path(__file__).parents[2])  # the same program, wherever it was started from
+        environment = {**foreign_environment(), **self.variables, "COLUMNS": "120", "PYTHONUTF8": "1", "PYTHONPATH": itself}
         return subprocess.run(  # noqa: S603 (this program)
             [sys.executable, "-m", "aura_cli", *words],
             env=environment,
@@ -65,24 +65,21 @@ def tour(users: int, seed: int, now: int, console: Console) -> None:
     with opened(Sandbox(users, seed, now), fill=False) as (variables, population, _):
         going = Tour(console, variables, Path(variables["AURA_HOME"]))
         going.step("The database gets its tables.", "db", "upgrade", shows="0002")
-        going.step("Everybody who signed in through Privy.", "users", "sync", shows=f"{users:,}")
+        going.step("Everybody who signed in through Privy.", "users", "sync", shows=f"{users:,} created")
         planted = fill_database(variables["DATABASE_URL"], population, people=False)
-        ways = ", ".join(f"{count} {kind}" for kind, count in sorted(planted.items()))
-        console.emit(f"\n# Meanwhile the web app has booked what Stripe told it, and got {len(planted)} things wrong: {ways}.")
+        console.emit(f"\n# Meanwhile the web app has booked what Stripe told it, and got {len(planted)} kinds of things wrong.")
         going.step("What is wrong? This only looks.", "subscriptions", "reconcile", exits=3, shows="repair it with --apply")
-        _require(going, planted)
+        locked_out = _require(going, planted)
         going.step("Repair it: each row only if it still is as it was seen.", "subscriptions", "reconcile", "--apply", shows=" 0 left")
         going.step("And now?", "subscriptions", "reconcile", shows="no drift")
+        going.step("One of those who had paid and were locked out.", "users", "show", locked_out, shows="entitles: True")
         going.step("What the business looks like.", "subscriptions", "stats", shows="Monthly recurring revenue")
-        going.step("One of the people who were locked out.", "users", "show", _payer(population), shows="sub_")
     console.emit("\nThat was the tour: found, shown, repaired, and nothing left. Start with: aura --help")
 
 
-def _require(going: Tour, planted: Mapping[str, int]) -> None:
-    found = going.ask("subscriptions", "reconcile")["counts"]
-    if found != dict(sorted(planted.items())):
-        raise AuraError(f"The tour broke: planted {dict(sorted(planted.items()))}, found {found}")
-
-
-def _payer(population: Population) -> str:
-    return next(p.email for p in population.people if p.email and p.contracts and p.contracts[-1].status == "active")
+def _require(going: Tour, planted: Mapping[str, int]) -> str:
+    """Raise AuraError unless exactly what was planted is found; else return a user whose subscription was missing."""
+    found = going.ask("subscriptions", "reconcile")
+    if found["counts"] != dict(sorted(planted.items())):
+        raise AuraError(f"The tour broke: planted {dict(sorted(planted.items()))}, found {found['counts']}")
+    return next(str(change["user"]) for change in found["drift"] if change["kind"] == "missing_locally")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Subscriptions: reconcile with Stripe, list, count.", rich_markup_mode=None, no_args_is_help=True)
 
 WHO = typer.Argument(None, metavar="[WHO]", help="A person: uuid, DID, e-mail, cus_… or sub_…")
+_TELLING = ("status", "current_period_end", "tokens", "why", "customer", "first", "last")
 COLUMNS = ("subscription", "user", "status", "stripe_status", "price", "current_period_end", "cancel_at_period_end", "created_at")
 
 
@@ -171,11 +172,12 @@ def _progress(runtime: Runtime) -> Progress:
 def _told(result: Reconciliation, *, apply: bool) -> Iterator[str]:
     """The drift, a line each, and what became of it."""
     for change in result.drift:
-        yield f"{change.kind:<17} {change.subscription or change.key:<32} {_difference(change.before, change.after)}"
+        about = change.subscription or (change.after or {}).get("stripe_customer_id") or change.key
+        yield f"{change.kind:<17} {about:<29.29} {_difference(change.before, change.after)}"
     found = sum(result.counts.values())
     yield f"{result.remote:,} subscriptions at Stripe, {result.local:,} here: " + (f"{found:,} differences." if found else "no drift.")
-    for kind, number in result.counts.items():
-        yield f"  {kind:<17} {number:>7,}"
+    if found:
+        yield "  " + ", ".join(f"{number:,} {kind}" for kind, number in result.counts.items())
     if apply:
         yield f"{result.applied:,} applied, {result.skipped:,} skipped because they had moved, {result.left:,} left."
     elif found:
@@ -183,9 +185,12 @@ def _told(result: Reconciliation, *, apply: bool) -> Iterator[str]:
 
 
 def _difference(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str:
-    if before is None or after is None:
-        return ", ".join(f"{name}={_short(value)}" for name, value in (after or before or {}).items() if value is not None)
-    return ", ".join(f"{name}: {_short(before.get(name))} → {_short(value)}" for name, value in after.items() if before.get(name) != value)
+    """A change in a few words: what becomes of what, or the telling parts of what is new or only reported."""
+    both = [name for name in after or {} if name in (before or {})]
+    if before and after and both:
+        return ", ".join(f"{name}: {_short(before[name])} → {_short(after[name])}" for name in both)
+    facts = {name: value for name, value in (after or before or {}).items() if name in _TELLING and value is not None}
+    return ", ".join(f"{name} {_short(value)}" for name, value in facts.items())
 
 
 def _short(value: object) -> str:

@@ -25,12 +25,14 @@ INSERTED = (
 )
 
 
-def _update(name: str, *columns: str) -> Kind:
-    return Kind(name, Deed.UPDATE, subscriptions, "stripe_subscription_id", columns)
+def _update(name: str, means: str, *columns: str) -> Kind:
+    return Kind(name, means, Deed.UPDATE, subscriptions, "stripe_subscription_id", columns)
 
 
-def _grant(name: str, holds: Callable[[], ColumnElement[bool]], book: Callable[[Connection, ColumnElement[bool]], None]) -> Kind:
-    return Kind(name, Deed.GRANT, token_balances, "user_id", holds=holds, book=book)
+def _grant(
+    name: str, means: str, holds: Callable[[], ColumnElement[bool]], book: Callable[[Connection, ColumnElement[bool]], None]
+) -> Kind:
+    return Kind(name, means, Deed.GRANT, token_balances, "user_id", holds=holds, book=book)
 
 
 def _user_exists() -> ColumnElement[bool]:
@@ -38,19 +40,27 @@ def _user_exists() -> ColumnElement[bool]:
 
 
 _ALL = (
-    Kind("unknown_customer", Deed.UPDATE, users, "id", ("stripe_customer_id",)),
-    Kind("missing_locally", Deed.INSERT, subscriptions, "stripe_subscription_id", INSERTED, holds=_user_exists),
-    _update("status", "status"),
-    _update("period", "current_period_start", "current_period_end"),
-    _update("price", "stripe_price_id"),
-    _update("trial", "trial_end"),
-    _update("cancel_flag", "cancel_at_period_end"),
-    _update("shadowed", "created_at"),
-    _grant("balance", grants.balance_is_absent, grants.book_first_month),
-    _grant("renewal_missing", grants.reset_is_as_before, grants.book_renewal),
-    _grant("topup_missing", grants.top_up_is_absent, grants.book_top_up),
-    Kind("missing_remotely", Deed.REPORT),
-    Kind("duplicate_active", Deed.REPORT),
-    Kind("ambiguous_link", Deed.REPORT),
+    Kind("unknown_customer", "no user for a customer, and exactly one fits", Deed.UPDATE, users, "id", ("stripe_customer_id",)),
+    Kind(
+        "missing_locally",
+        "at Stripe, not here (ended ones with `--history`)",
+        Deed.INSERT,
+        subscriptions,
+        "stripe_subscription_id",
+        INSERTED,
+        holds=_user_exists,
+    ),
+    _update("status", "statuses differ", "status"),
+    _update("period", "current periods differ", "current_period_start", "current_period_end"),
+    _update("price", "prices differ", "stripe_price_id"),
+    _update("trial", "ends of trial differ", "trial_end"),
+    _update("cancel_flag", "`cancel_at_period_end` differs", "cancel_at_period_end"),
+    _update("shadowed", "the web app would choose a row that does not entitle", "created_at"),
+    _grant("balance", "access without a balance", grants.balance_is_absent, grants.book_first_month),
+    _grant("renewal_missing", "a paid renewal newer than the last reset", grants.reset_is_as_before, grants.book_renewal),
+    _grant("topup_missing", "a paid top-up without its row", grants.top_up_is_absent, grants.book_top_up),
+    Kind("missing_remotely", "here, not at Stripe (confirmed one by one)", Deed.REPORT),
+    Kind("duplicate_active", "billed for more than one subscription", Deed.REPORT),
+    Kind("ambiguous_link", "a customer that nobody, or more than one user, may be", Deed.REPORT),
 )
 KINDS = {kind.name: kind for kind in _ALL}
