@@ -121,7 +121,12 @@ def run(argv: Sequence[str]) -> int:
         console = Console(as_json=options.as_json, quiet=options.quiet, yes=options.yes)
         _log_to(console, logging.DEBUG if options.debug else logging.WARNING)
         with Runtime(options, console) as runtime:
-            return _invoke(arguments.rest, runtime)
+            try:
+                return _invoke(arguments.rest, runtime)
+            except Exception as error:
+                if not isinstance(error, (AuraError, BrokenPipeError)) and not _known(error):
+                    runtime.report(error)
+                raise
     except AuraError as error:
         console.error(error)
         return error.exit_code

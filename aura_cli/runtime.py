@@ -158,6 +158,19 @@ class Runtime:
 
         return account(self.stripe)
 
+    def report(self, error: Exception) -> None:
+        """Tell Sentry of an unforeseen error, where it is configured."""
+        from contextlib import suppress
+
+        from aura_cli.errors import AuraError
+
+        with suppress(AuraError):  # settings that cannot be read have been told of already
+            dsn = self.settings.get("NEXT_PUBLIC_SENTRY_DSN")
+            if dsn:
+                from aura_cli.reporting import report
+
+                report(error, dsn, self.settings.environment, self.console.redact)
+
     def kinds(self) -> dict[str, Any]:
         """Every kind of drift that any room can repair, by name: what `aura apply` may find in a plan."""
         from aura_cli.subscriptions.kinds import KINDS

@@ -25,6 +25,7 @@ class Rate:
     """At most `per_second` requests a second over all threads, evenly spaced; 0 sets no limit."""
 
     def __init__(self, per_second: float) -> None:
+        self.per_second = per_second
         self._gap = 1 / per_second if per_second else 0.0
         self._next = 0.0
         self._lock = threading.Lock()

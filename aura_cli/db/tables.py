@@ -1,9 +1,9 @@
-"""Our own tables that every room needs: what this database is bound to, leases, runs."""
+"""Our own tables that every room needs: what this database is bound to, and leases."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, Table, Text
+from sqlalchemy import Boolean, Column, Integer, Table, Text
 
 from aura_cli.db.shared import METADATA, OPS
-from aura_cli.db.types import Id, Json, UtcTime, new_id, utc_now
+from aura_cli.db.types import UtcTime, utc_now
 
 binding = Table(
     "binding",
@@ -24,18 +24,5 @@ leases = Table(
     Column("name", Text, primary_key=True),
     Column("owner", Text, nullable=False),  # host, process and a random part
     Column("expires_at", UtcTime(), nullable=False),
-    schema=OPS,
-)
-runs = Table(
-    "runs",
-    METADATA,
-    Column("id", Id, primary_key=True, server_default=new_id()),
-    Column("job", Text, nullable=False),
-    Column("operator", Text, nullable=False),
-    Column("started_at", UtcTime(), server_default=utc_now(), nullable=False),
-    Column("finished_at", UtcTime()),
-    Column("exit_code", Integer),
-    Column("handled", BigInteger),
-    Column("counts", Json),
     schema=OPS,
 )

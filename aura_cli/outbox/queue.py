@@ -1,12 +1,34 @@
-"""Putting effects into the outbox, in the transaction of the change that causes them."""
+"""The outbox's life: an effect is asked for inside a change's transaction, claimed after it, and settled once.
 
+Delivery is at least once: a worker that dies after the effect and before `settle` leaves a claim that runs out, and the next
+one does it again. Whoever carries effects out gives the receiver the row's `key` to tell a repetition by.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, and_, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from aura_cli.db.engine import is_sqlite
+from aura_cli.db.types import moved_by, utc_now
 from aura_cli.outbox.tables import outbox
+
+CLAIM_SECONDS = 300
+ATTEMPTS = 12  # with the waits below: a little over a day
+FIRST_WAIT, LONGEST_WAIT = 15, 4 * 3600  # seconds, doubling
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One claimed row: what is to happen (`kind`, `payload`), under which `key`, for which time (`attempt`, from 1)."""
+
+    id: int
+    kind: str
+    key: str
+    payload: dict[str, Any]
+    attempt: int
 
 
 def enqueue(connection: Connection, kind: str, key: str, payload: dict[str, Any]) -> bool:
@@ -14,3 +36,38 @@ def enqueue(connection: Connection, kind: str, key: str, payload: dict[str, Any]
     make = sqlite.insert if is_sqlite(connection) else postgresql.insert
     statement = make(outbox).values(kind=kind, key=key, payload=payload).on_conflict_do_nothing(index_elements=["kind", "key"])
     return connection.execute(statement.returning(outbox.c.id)).first() is not None
+
+
+def claim(connection: Connection, owner: str, *, limit: int = 50, kinds: Sequence[str] = ()) -> list[Effect]:
+    """Take what is due, oldest first, for `owner` alone, until it is settled or the claim runs out.
+
+    Takes rows whose earlier claim ran out, too. Two callers at once get different rows.
+    """
+    o = outbox.c
+    due = or_(
+        and_(o.state == "pending", o.next_try_at <= utc_now()),
+        and_(o.state == "sending", o.lease_expires_at < utc_now()),
+    )
+    wanted = and_(due, o.kind.in_(kinds)) if kinds else due
+    chosen = select(o.id).where(wanted).order_by(o.id).limit(limit).with_for_update(skip_locked=True)
+    taken = {"state": "sending", "lease_owner": owner, "lease_expires_at": moved_by(utc_now(), CLAIM_SECONDS), "attempts": o.attempts + 1}
+    statement = outbox.update().where(o.id.in_(chosen)).values(taken).returning(o.id, o.kind, o.key, o.payload, o.attempts)
+    return sorted((Effect(*row) for row in connection.execute(statement)), key=lambda effect: effect.id)
+
+
+def settle(connection: Connection, owner: str, effect: Effect, error: str | None = None, *, final: bool = False) -> bool:
+    """Note how a claimed effect went: done, or `error`, which is tried again later unless it is `final` or was the last try.
+
+    False where the claim ran out meanwhile and is somebody else's: nothing was noted.
+    """
+    o = outbox.c
+    settled: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None, "error": error}
+    if error is None:
+        settled |= {"state": "done", "done_at": utc_now()}
+    elif final or effect.attempt >= ATTEMPTS:
+        settled |= {"state": "dead", "done_at": utc_now()}
+    else:
+        wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (effect.attempt - 1))
+        settled |= {"state": "pending", "next_try_at": moved_by(utc_now(), wait)}
+    mine = and_(o.id == effect.id, o.state == "sending", o.lease_owner == owner)
+    return connection.execute(outbox.update().where(mine).values(settled)).rowcount == 1

@@ -166,7 +166,7 @@ def _progress(runtime: Runtime) -> Progress:
     def step(label: str, expected: int | None) -> Callable[[int], None]:
         return runtime.console.progress(label, expected)
 
-    return Progress(step, lambda text: runtime.console.say(text) if text.startswith("Warning") else None)
+    return Progress(step, runtime.console.say)
 
 
 def _told(result: Reconciliation, *, apply: bool) -> Iterator[str]:

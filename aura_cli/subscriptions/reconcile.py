@@ -23,7 +23,7 @@ from aura_cli.subscriptions import planning, scanning
 from aura_cli.subscriptions.compare import LOCAL, Scope, compare, on_side, remember
 from aura_cli.subscriptions.kinds import KINDS
 from aura_cli.subscriptions.owners import unlinked_customers
-from aura_cli.subscriptions.stripe import CustomerList, decoder
+from aura_cli.subscriptions.stripe import PAGE, CustomerList, decoder
 from aura_cli.subscriptions.tables import staged_absences, staged_customers, staged_invoices, staged_subscriptions
 from aura_cli.transport import Service
 
@@ -89,6 +89,7 @@ def make_plan(engine: Engine, stripe: Service, wanted: Wanted, now: datetime, *,
     Raises what the scans raise; what was scanned until then is kept for `wanted.resume`.
     """
     begun = monotonic()
+    _say_how_long(engine, stripe, wanted, progress)
     unknown: Counter[str] = Counter()
     subscriptions = _scan(
         engine, SUBSCRIPTIONS, wanted, lease, progress, scanning.store_subscriptions, _subscription_pages(stripe, wanted, unknown)
@@ -97,7 +98,6 @@ def make_plan(engine: Engine, stripe: Service, wanted: Wanted, now: datetime, *,
     sessions = _scan(engine, SESSIONS, wanted, lease, progress, scanning.store_sessions, _session_pages(stripe, wanted, since))
     scope = Scope(subscriptions, wanted.user, wanted.history)
     _say_unknown(unknown, progress)
-    progress.note("Comparing")
     with writing(engine) as connection:
         lease.assert_held(connection)
         scanning.forget_old(connection)
@@ -184,6 +184,17 @@ def _scan(
     tick = progress.step(f"Reading {source.replace('_', ' ')}", None)
     scan.run(engine, scan_id, pages(scan_id), store, lease=lease, threads=threads, tick=tick)
     return scan_id
+
+
+def _say_how_long(engine: Engine, stripe: Service, wanted: Wanted, progress: Progress) -> None:
+    """A scan of everything takes as long as its pages at the request rate: about as many as we have rows."""
+    if wanted.customers or not stripe.rate.per_second:
+        return
+    with reading(engine) as connection:
+        rows = connection.execute(select(func.count()).select_from(local)).scalar_one()
+    minutes = rows / PAGE / stripe.rate.per_second / 60
+    if minutes > 1:
+        progress.note(f"About {rows:,} subscriptions to read at {stripe.rate.per_second:g} requests a second: some {minutes:.0f} minutes")
 
 
 def _probe(engine: Engine, stripe: Service, scope: Scope, lease: Lease, progress: Progress) -> None:

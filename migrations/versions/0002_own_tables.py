@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql
 revision = "0002"
 down_revision = "0001"
 
-TABLES = """binding leases runs operator_log outbox privy_users staged_users scan_windows scans plan_rows plans staged_subscriptions
+TABLES = """binding leases operator_log outbox privy_users staged_users scan_windows scans plan_rows plans staged_subscriptions
     staged_sessions staged_customers staged_invoices staged_differences staged_absences subscription_states customer_links grants""".split()
 
 
@@ -121,18 +121,6 @@ def upgrade() -> None:
         schema=schema,
     )
     op.create_table(
-        "runs",
-        sa.Column("id", ID, primary_key=True, server_default=NEW_ID),
-        sa.Column("job", sa.Text(), nullable=False),
-        sa.Column("operator", sa.Text(), nullable=False),
-        sa.Column("started_at", TIME, nullable=False, server_default=NOW),
-        sa.Column("finished_at", TIME),
-        sa.Column("exit_code", sa.Integer()),
-        sa.Column("handled", sa.BigInteger()),
-        sa.Column("counts", JSONB),
-        schema=schema,
-    )
-    op.create_table(
         "scans",
         sa.Column("id", ID, primary_key=True, server_default=NEW_ID),
         sa.Column("source", sa.Text(), nullable=False),
@@ -207,9 +195,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "staged_users",
-        sa.Column("scan_id", ID, primary_key=True),
-        sa.Column("batch", sa.BigInteger(), primary_key=True, autoincrement=False),
-        sa.Column("privy_user_id", sa.Text(), primary_key=True),
+        sa.Column("scan_id", ID, nullable=False),
+        sa.Column("batch", sa.BigInteger(), nullable=False),
+        sa.Column("privy_user_id", sa.Text(), nullable=False),
         sa.Column("email", sa.Text()),
         sa.Column("verified_email", sa.Text()),
         sa.Column("name", sa.Text()),
@@ -219,6 +207,7 @@ def upgrade() -> None:
         sa.Column("failure", sa.Text()),
         schema=schema,
     )
+    op.create_index("staged_users_batch", "staged_users", ["scan_id", "batch"], schema=schema)
     op.create_table(
         "subscription_states",
         sa.Column("id", SERIAL, primary_key=True),

@@ -32,7 +32,8 @@ def exit_codes() -> Iterator[str]:
     yield "| exit | meaning |"
     yield "|--:|---|"
     yield "| 0 | Done; an empty list too. |"
-    for kind in (errors.AuraError, *errors.AuraError.__subclasses__()):
+    kinds: list[type[errors.AuraError]] = [errors.AuraError, *errors.AuraError.__subclasses__()]
+    for kind in kinds:
         about = (kind.__doc__ or "").split("\n")[0]
         yield f"| {kind.exit_code} | {'Unforeseen: a bug; `--debug` shows where.' if kind is errors.AuraError else about} |"
     yield "| 130, 143 | SIGINT, SIGTERM: stopped at a safe point. |"
@@ -43,7 +44,8 @@ def settings() -> Iterator[str]:
     yield "| name | what it is | |"
     yield "|---|---|---|"
     for name, known in KNOWN.items():
-        yield f"| `{name}` | {known.purpose} | {'secret' if known.secret else ''}{f'with `{known.credential}`' if known.credential else ''} |"
+        remark = f"with `{known.credential}`" if known.credential else "secret" * known.secret
+        yield f"| `{name}` | {known.purpose} | {remark} |"
     for name, purpose in SURROUNDINGS.items():
         yield f"| `{name}` | {purpose} | process environment only |"
 
