@@ -24,9 +24,9 @@ def report(error: BaseException, dsn: str, environment: str | None, redact: Call
             release=f"aura@{__version__}",
             environment=environment or "production",
             before_send=scrub,
+            # personal data is off by default (send_default_pii is deprecated in 2.75)
             default_integrations=False,
             include_local_variables=False,
-            send_default_pii=False,
             max_breadcrumbs=0,
             server_name="",
         )

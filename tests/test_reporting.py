@@ -18,7 +18,7 @@ def sentry() -> Iterator[tuple[str, list[str]]]:
     received: list[str] = []
 
     class Envelope(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 (http.server's name)
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             received.append((gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body).decode())
             self.send_response(200)
