@@ -53,7 +53,7 @@ def apply(
     with writing(engine) as connection:
         connection.execute(plans.update().where(plans.c.id == plan_id).values(applied_at=utc_now()))
         states = select(plan_rows.c.state, func.count()).where(plan_rows.c.plan_id == plan_id).group_by(plan_rows.c.state)
-        found: dict[str, int] = dict(connection.execute(states).tuples().all())
+        found: dict[str, int] = dict(connection.execute(states).all())
     return Applied(found.get("applied", 0), found.get("skipped", 0))
 
 

@@ -54,7 +54,7 @@ def counts(connection: Connection, plan_id: str, *, state: str | None = None) ->
     )
     if state:
         statement = statement.where(plan_rows.c.state == state)
-    return dict(connection.execute(statement).tuples().all())
+    return dict(connection.execute(statement).all())
 
 
 def changes(engine: Engine, plan_id: str) -> Iterator[Change]:

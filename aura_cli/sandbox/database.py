@@ -141,7 +141,7 @@ def _link(connection: Connection, books: Sequence[Books]) -> None:
     """Link users whom a sync has made; their ids are the database's own, so the books take those over."""
     from sqlalchemy import bindparam, select
 
-    ids: dict[str, str] = dict(connection.execute(select(users.c.privy_user_id, users.c.id)).tuples().all())
+    ids: dict[str, str] = dict(connection.execute(select(users.c.privy_user_id, users.c.id)).all())
     linked = [{"of": b.person.did, "customer": b.customer} for b in books if b.customer]
     statement = users.update().where(users.c.privy_user_id == bindparam("of")).values(stripe_customer_id=bindparam("customer"))
     connection.execute(statement, linked)

@@ -81,8 +81,8 @@ def stats(connection: Connection, now: datetime) -> Stats:
     by_status = connection.execute(select(status, func.count()).group_by(status).order_by(status))
     exact = select(states.c.status, func.count()).where(states.c.current).group_by(states.c.status).order_by(states.c.status)
     return Stats(
-        dict(by_status.tuples().all()),
-        dict(connection.execute(exact).tuples().all()),
+        dict(by_status.all()),
+        dict(connection.execute(exact).all()),
         _revenue(connection),
         _trials(connection, now),
         connection.execute(select(func.max(states.c.seen_at))).scalar(),
