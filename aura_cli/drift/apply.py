@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from aura_cli.audit.log import record_all
 from aura_cli.db.engine import is_sqlite, writing
 from aura_cli.db.leases import Lease
+from aura_cli.db.shared import users
 from aura_cli.db.types import json_record, utc_now, value_of
 from aura_cli.drift.kinds import Deed, Kind, field
 from aura_cli.drift.tables import plan_rows, plans
@@ -67,10 +68,7 @@ def _apply_chunk(connection: Connection, plan_id: str, kind: Kind, operator: str
     if not count:
         return 0
     chunk = (plan_rows.c.plan_id == plan_id) & (plan_rows.c.kind == kind.name) & plan_rows.c.number.between(first, last)
-    if kind.deed in (Deed.UPDATE, Deed.GRANT) and not is_sqlite(connection):
-        table = kind.target()
-        locked = select(1).select_from(table).where(kind.match(), chunk, plan_rows.c.state == "pending").with_for_update(of=table)
-        connection.execute(select(func.count()).select_from(locked.cte("locked")))
+    _lock(connection, kind, chunk & (plan_rows.c.state == "pending"))
     marked = plan_rows.update().where(chunk, plan_rows.c.state == "pending")
     connection.execute(marked.values(state=case((kind.still_holds(), "applied"), else_="skipped")))
     chosen = chunk & (plan_rows.c.state == "applied")
@@ -87,6 +85,15 @@ def _apply_chunk(connection: Connection, plan_id: str, kind: Kind, operator: str
         connection, select(literal(operator), literal(f"drift.{kind.name}"), plan_rows.c.key, plan_rows.c.user_id, details).where(chosen)
     )
     return int(count)
+
+
+def _lock(connection: Connection, kind: Kind, chunk: ColumnElement[bool]) -> None:
+    """Hold what a chunk is about to change: the rows of an update; for the others the users, so that grants to one wait for each other."""
+    if is_sqlite(connection):
+        return  # BEGIN IMMEDIATE holds everything
+    table, match = (kind.target(), kind.match()) if kind.deed is Deed.UPDATE else (users, users.c.id == plan_rows.c.user_id)
+    locked = select(1).select_from(table).where(match, chunk).with_for_update(of=table, key_share=True)
+    connection.execute(select(func.count()).select_from(locked.cte("locked")))
 
 
 def _update(connection: Connection, kind: Kind, chosen: ColumnElement[bool]) -> None:

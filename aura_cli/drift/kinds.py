@@ -43,9 +43,9 @@ class Kind:
         return self.table
 
     def match(self) -> ColumnElement[bool]:
-        """The target row of a plan row; one of a user is found by the plan row's user."""
+        """The target row of a plan row."""
         column: Column[Any] = self.target().c[self.key]
-        return column == (plan_rows.c.user_id if self.key == "user_id" else cast(plan_rows.c.key, column.type))
+        return column == cast(plan_rows.c.key, column.type)
 
     def still_holds(self) -> ColumnElement[bool]:
         """Over plan_rows: is the database still what the plan row's `before` says?"""

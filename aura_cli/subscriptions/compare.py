@@ -8,6 +8,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Table,
     Text,
     and_,
     case,
@@ -17,8 +18,11 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
+from aura_cli.db.engine import is_sqlite
 from aura_cli.db.shared import subscriptions as local
 from aura_cli.db.shared import users
 from aura_cli.db.types import from_epoch, utc_now
@@ -31,11 +35,15 @@ BOTH, REMOTE, LOCAL = "both", "remote", "local"
 
 @dataclass(frozen=True)
 class Scope:
-    """What one reconcile looks at: a finished scan, everybody or one `user` (uuid), ended subscriptions too with `history`."""
+    """What one reconcile looks at: a finished scan, ended subscriptions too with `history`.
+
+    A `narrow` one saw the customers of one person alone: `user` (uuid), or None where nobody is linked to them yet.
+    """
 
     scan_id: str
     user: str | None = None
     history: bool = False
+    narrow: bool = False
 
     @property
     def seen(self) -> ColumnElement[bool]:
@@ -45,7 +53,9 @@ class Scope:
     @property
     def ours(self) -> ColumnElement[bool]:
         """The rows of `public.subscriptions` in question."""
-        return literal(True) if self.user is None else local.c.user_id == self.user
+        if not self.narrow:
+            return true()
+        return or_(local.c.user_id == self.user, local.c.stripe_subscription_id.in_(select(remote.c.id).where(self.seen)))
 
 
 def nearest(status: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -80,7 +90,7 @@ def compare(connection: Connection, scope: Scope) -> None:
     theirs = select(remote).where(scope.seen).subquery("theirs")
     known = nearest(theirs.c.status).is_not(None)
     wanted = known if scope.history else and_(known, theirs.c.status.not_in(ENDED))
-    ours = select(local).where(scope.ours).subquery("ours") if scope.user else local
+    ours = select(local).where(scope.ours).subquery("ours") if scope.narrow else local
     side = case(
         (ours.c.id.is_(None), case((wanted, REMOTE), else_=None)),
         (theirs.c.id.is_(None), LOCAL),
@@ -127,14 +137,14 @@ def remember(connection: Connection, scope: Scope) -> None:
     for batch in _batches(changed):
         connection.execute(state.update().where(state.c.subscription.in_(batch), state.c.current).values(current=False))
     new = select(remote.c.id, *(remote.c[name] for name in FACTS)).select_from(remote.outerjoin(state, current))
-    connection.execute(insert(state).from_select(["subscription", *FACTS], new.where(scope.seen, state.c.id.is_(None))))
+    _append(connection, state, ["subscription", *FACTS], new.where(scope.seen, state.c.id.is_(None)))
     _remember_links(connection, scope)
 
 
 def _remember_links(connection: Connection, scope: Scope) -> None:
     links = customer_links
     everybody = users.c.stripe_customer_id.is_not(None)
-    linked = and_(everybody, users.c.id == scope.user) if scope.user else everybody
+    linked = and_(everybody, users.c.id == scope.user) if scope.narrow else everybody
     moved = (
         select(links.c.customer).join(users, users.c.stripe_customer_id == links.c.customer).where(linked, users.c.id != links.c.user_id)
     )
@@ -143,7 +153,13 @@ def _remember_links(connection: Connection, scope: Scope) -> None:
     one = first.group_by(users.c.stripe_customer_id).having(func.count() == 1).subquery()
     absent = ~select(1).where(links.c.customer == one.c.stripe_customer_id).exists()
     rows = select(one.c.stripe_customer_id, cast(one.c.user_id, links.c.user_id.type)).where(absent)
-    connection.execute(insert(links).from_select(["customer", "user_id"], rows))
+    _append(connection, links, ["customer", "user_id"], rows)
+
+
+def _append(connection: Connection, table: Table, columns: Sequence[str], rows: Select[Any]) -> None:
+    """Add what another reconcile (of one person, beside one of everybody) did not add at the same moment."""
+    make = (sqlite.insert if is_sqlite(connection) else postgresql.insert)(table)
+    connection.execute(make.from_select(list(columns), rows).on_conflict_do_nothing())
 
 
 def _batches(ids: Sequence[str], size: int = 5_000) -> list[Sequence[str]]:

@@ -66,7 +66,10 @@ def grant(connection: Connection, user: str, tokens: int, *, cause: str, reason:
     """
     if not 0 < tokens <= LARGEST:
         raise UsageError(f"{tokens:,} tokens cannot be granted", f"Give a number from 1 to {LARGEST:,}")
-    held = connection.execute(select(token_balances.c.balance).where(token_balances.c.user_id == user).with_for_update()).scalar()
+    connection.execute(
+        select(users.c.id).where(users.c.id == user).with_for_update(key_share=True)
+    )  # grants to one person wait for each other
+    held = connection.execute(select(token_balances.c.balance).where(token_balances.c.user_id == user)).scalar()
     if (held or 0) + tokens > LARGEST:
         raise UsageError(f"{tokens:,} tokens on top of {held:,} would not fit the balance", f"It holds at most {LARGEST:,}")
     entry = _insert(connection, grants).values(cause=cause, user_id=user, kind="operator", tokens=tokens, reason=reason)

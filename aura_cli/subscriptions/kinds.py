@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sqlalchemy import ColumnElement, Connection, select
 
-from aura_cli.db.shared import subscriptions, token_balances, users
+from aura_cli.db.shared import subscriptions, users
 from aura_cli.drift.kinds import Deed, Kind
 from aura_cli.drift.tables import plan_rows
 from aura_cli.subscriptions import grants
@@ -32,7 +32,7 @@ def _update(name: str, means: str, *columns: str) -> Kind:
 def _grant(
     name: str, means: str, holds: Callable[[], ColumnElement[bool]], book: Callable[[Connection, ColumnElement[bool]], None]
 ) -> Kind:
-    return Kind(name, means, Deed.GRANT, token_balances, "user_id", holds=holds, book=book)
+    return Kind(name, means, Deed.GRANT, holds=holds, book=book)
 
 
 def _user_exists() -> ColumnElement[bool]:
