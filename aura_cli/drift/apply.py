@@ -19,6 +19,7 @@ from aura_cli.drift.kinds import Deed, Kind, field
 from aura_cli.drift.tables import plan_rows, plans
 
 CHUNK = 10_000
+_APPLY_LOCK = 0x61706C79  # any fixed number: it names the work on a chunk among PostgreSQL's advisory locks
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def apply(
 
 def _apply_chunk(connection: Connection, plan_id: str, kind: Kind, operator: str) -> int:
     """Carry out the next pending rows of `kind`; returns how many were looked at."""
+    if not is_sqlite(connection):  # two runs may plan the same repair: the later one must see what the earlier one committed
+        connection.execute(select(func.pg_advisory_xact_lock(_APPLY_LOCK)))
     pending = (plan_rows.c.plan_id == plan_id) & (plan_rows.c.kind == kind.name) & (plan_rows.c.state == "pending")
     numbers = select(plan_rows.c.number).where(pending).order_by(plan_rows.c.number).limit(CHUNK).subquery()
     first, last, count = connection.execute(

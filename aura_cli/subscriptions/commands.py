@@ -144,20 +144,22 @@ def _person(runtime: Runtime, who: str) -> Person:
 
 def _wanted(runtime: Runtime, who: str | None, *, history: bool, resume: bool) -> Wanted:
     """What to look at. A customer nobody is linked to yet can be named by its own id."""
-    from aura_cli.db.engine import reading
     from aura_cli.errors import NotFoundError
-    from aura_cli.subscriptions.reconcile import Wanted, customers_of
+    from aura_cli.subscriptions.reconcile import Wanted, customer_at_stripe, customers_of
 
     if who is None:
         return Wanted(history=history, resume=resume)
     try:
-        user = _person(runtime, who).id
+        person = _person(runtime, who)
     except NotFoundError:
-        if not who.startswith("cus_"):
+        if not who.startswith(("cus_", "sub_")):
             raise
-        return Wanted(None, (who,), history, resume)
-    with reading(runtime.engine) as connection:
-        return Wanted(user, customers_of(connection, runtime.stripe, user), history, resume)
+        customer = customer_at_stripe(runtime.stripe, who)
+        try:
+            person = _person(runtime, customer)
+        except NotFoundError:
+            return Wanted(None, (customer,), history, resume)
+    return Wanted(person.id, customers_of(runtime.stripe, person.id, person.stripe_customer_id), history, resume)
 
 
 def _progress(runtime: Runtime) -> Progress:

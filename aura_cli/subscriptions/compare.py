@@ -127,6 +127,12 @@ def on_side(scope: Scope, *sides: str) -> Select[Any]:
     )
 
 
+def by_status(connection: Connection, scope: Scope) -> dict[str, int]:
+    """How many subscriptions Stripe has, by its status."""
+    found = select(remote.c.status, func.count()).where(scope.seen).group_by(remote.c.status).order_by(remote.c.status)
+    return dict(connection.execute(found).all())
+
+
 def remember(connection: Connection, scope: Scope) -> None:
     """Append to the exact states what is new since we last looked, and keep the customers' mapping in step with `users`."""
     state = subscription_states

@@ -7,19 +7,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, case, cast, func, insert, literal, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from aura_cli.audit.log import record
 from aura_cli.db.engine import is_sqlite
 from aura_cli.db.shared import MONTHLY_ALLOCATION, token_balances, token_top_ups, users
-from aura_cli.db.types import utc_now
+from aura_cli.db.types import json_field, utc_now
 from aura_cli.drift.kinds import field
 from aura_cli.drift.tables import plan_rows
 from aura_cli.errors import ConflictError, UsageError
 from aura_cli.subscriptions.tables import grants
 
 LARGEST = 2_147_483_647  # the web app's columns are 32-bit integers
+NO_ALLOCATION = 0  # in a balance row that no subscription came with: the first month is still owed
 
 
 @dataclass(frozen=True)
@@ -66,18 +83,16 @@ def grant(connection: Connection, user: str, tokens: int, *, cause: str, reason:
     """
     if not 0 < tokens <= LARGEST:
         raise UsageError(f"{tokens:,} tokens cannot be granted", f"Give a number from 1 to {LARGEST:,}")
-    connection.execute(
-        select(users.c.id).where(users.c.id == user).with_for_update(key_share=True)
-    )  # grants to one person wait for each other
-    held = connection.execute(select(token_balances.c.balance).where(token_balances.c.user_id == user)).scalar()
-    if (held or 0) + tokens > LARGEST:
+    row = _insert(connection, token_balances).values(user_id=user, balance=0, monthly_allocation=NO_ALLOCATION)
+    connection.execute(row.on_conflict_do_nothing(index_elements=["user_id"]))
+    b = token_balances.c
+    held = connection.execute(select(b.balance).where(b.user_id == user).with_for_update()).scalar_one()
+    if held + tokens > LARGEST:
         raise UsageError(f"{tokens:,} tokens on top of {held:,} would not fit the balance", f"It holds at most {LARGEST:,}")
     entry = _insert(connection, grants).values(cause=cause, user_id=user, kind="operator", tokens=tokens, reason=reason)
     if connection.execute(entry.on_conflict_do_nothing(index_elements=["cause"]).returning(grants.c.id)).first() is None:
         raise ConflictError(f"{cause} was granted before", "Nothing was changed")
-    row = _insert(connection, token_balances).values(user_id=user, balance=tokens, monthly_allocation=0)
-    added = {"balance": token_balances.c.balance + tokens, "updated_at": utc_now()}
-    connection.execute(row.on_conflict_do_update(index_elements=["user_id"], set_=added))
+    connection.execute(token_balances.update().where(b.user_id == user).values(balance=b.balance + tokens, updated_at=utc_now()))
     record(connection, operator, "balance.grant", cause, user_id=user, details={"tokens": tokens, "before": held})
 
 
@@ -88,8 +103,11 @@ def ungranted() -> ColumnElement[bool]:
 
 
 def balance_is_absent() -> ColumnElement[bool]:
-    """Over plan_rows: the user has no balance row, and the cause was never granted."""
-    return and_(ungranted(), ~select(1).select_from(token_balances).where(token_balances.c.user_id == plan_rows.c.user_id).exists())
+    """Over plan_rows: the user has no balance row with an allocation, the cause was never granted, and there is room for it."""
+    b = token_balances.c
+    full = b.balance > literal(LARGEST) - cast(field("after", "tokens"), Integer)
+    row = select(1).select_from(token_balances).where(b.user_id == plan_rows.c.user_id, or_(b.monthly_allocation != NO_ALLOCATION, full))
+    return and_(ungranted(), ~row.exists())
 
 
 def reset_is_as_before() -> ColumnElement[bool]:
@@ -101,24 +119,32 @@ def reset_is_as_before() -> ColumnElement[bool]:
 
 
 def top_up_is_absent() -> ColumnElement[bool]:
-    """Over plan_rows: the session has no top-up row, its cause was never granted, and the balance can hold it."""
+    """Over plan_rows: the session has no top-up row, its cause was never granted, and the balance can hold all that is pending."""
     booked = select(1).select_from(token_top_ups).where(token_top_ups.c.stripe_session_id == plan_rows.c.key)
-    tokens = cast(field("after", "tokens"), Integer)
-    full = (
-        select(1)
-        .select_from(token_balances)
-        .where(token_balances.c.user_id == plan_rows.c.user_id, token_balances.c.balance > literal(LARGEST) - tokens)
-    )
-    return and_(ungranted(), ~booked.exists(), ~full.exists())
+    return and_(ungranted(), ~booked.exists(), tuple_(plan_rows.c.plan_id, plan_rows.c.user_id).not_in(_overflowing()))
+
+
+def _overflowing() -> Select[Any]:
+    """Plan and user of pending top-ups that would, together, not fit the user's balance."""
+    row, b = plan_rows.alias("top_up"), token_balances.c
+    tokens = cast(json_field(row.c.after, literal_column("'tokens'")), BigInteger)
+    held = case((b.balance > b.total_purchased, b.balance), else_=b.total_purchased)
+    pending = select(row.c.plan_id, row.c.user_id).select_from(row.outerjoin(token_balances, b.user_id == row.c.user_id))
+    pending = pending.where(row.c.kind == "topup_missing", row.c.state == "pending", row.c.user_id.is_not(None))
+    grouped = pending.group_by(row.c.plan_id, row.c.user_id, b.balance, b.total_purchased)
+    return grouped.having(func.coalesce(held, 0) + func.sum(tokens) > LARGEST)
 
 
 def book_first_month(connection: Connection, chosen: ColumnElement[bool]) -> None:
-    """Give each chosen user the balance row that an active subscription comes with."""
+    """Give each chosen user what an active subscription comes with; a row that somebody else gives one meanwhile stays as it is."""
     _enter(connection, "initial", chosen)
     tokens = cast(field("after", "tokens"), Integer)
     rows = select(plan_rows.c.user_id, tokens, tokens, utc_now()).where(chosen)
     made = _insert(connection, token_balances).from_select(["user_id", "balance", "monthly_allocation", "last_reset_at"], rows)
-    connection.execute(made.on_conflict_do_nothing(index_elements=["user_id"]))
+    b, new = token_balances.c, made.excluded
+    both = {"balance": b.balance + new.balance, "monthly_allocation": new.monthly_allocation, "last_reset_at": new.last_reset_at}
+    owed = b.monthly_allocation == NO_ALLOCATION
+    connection.execute(made.on_conflict_do_update(index_elements=["user_id"], set_={**both, "updated_at": utc_now()}, where=owed))
 
 
 def book_renewal(connection: Connection, chosen: ColumnElement[bool]) -> None:
@@ -134,7 +160,9 @@ def book_top_up(connection: Connection, chosen: ColumnElement[bool]) -> None:
     """Add each chosen session's tokens to its user's balance and write the web app's row about it."""
     _enter(connection, "topup", chosen)
     tokens = cast(field("after", "tokens"), Integer)
-    sums = select(plan_rows.c.user_id, func.sum(tokens), func.sum(tokens), literal(0)).where(chosen).group_by(plan_rows.c.user_id)
+    sums = (
+        select(plan_rows.c.user_id, func.sum(tokens), func.sum(tokens), literal(NO_ALLOCATION)).where(chosen).group_by(plan_rows.c.user_id)
+    )
     added = _insert(connection, token_balances).from_select(["user_id", "balance", "total_purchased", "monthly_allocation"], sums)
     b = token_balances.c
     both = {name: b[name] + added.excluded[name] for name in ("balance", "total_purchased")}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from sqlalchemy import ColumnElement, Connection, select
 
 from aura_cli.db.shared import subscriptions, users
-from aura_cli.drift.kinds import Deed, Kind
+from aura_cli.drift.kinds import Deed, Kind, field
 from aura_cli.drift.tables import plan_rows
 from aura_cli.subscriptions import grants
 
@@ -35,8 +35,10 @@ def _grant(
     return Kind(name, means, Deed.GRANT, holds=holds, book=book)
 
 
-def _user_exists() -> ColumnElement[bool]:
-    return select(1).select_from(users).where(users.c.id == plan_rows.c.user_id).exists()
+def _customer_is_linked() -> ColumnElement[bool]:
+    """Over plan_rows: the user is there, and the customer who pays is theirs (linked long ago, or by this plan a moment ago)."""
+    theirs = users.c.stripe_customer_id == field("after", "customer")
+    return select(1).select_from(users).where(users.c.id == plan_rows.c.user_id, theirs).exists()
 
 
 _ALL = (
@@ -48,7 +50,7 @@ _ALL = (
         subscriptions,
         "stripe_subscription_id",
         INSERTED,
-        holds=_user_exists,
+        holds=_customer_is_linked,
     ),
     _update("status", "statuses differ", "status"),
     _update("period", "current periods differ", "current_period_start", "current_period_end"),

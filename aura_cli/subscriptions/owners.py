@@ -47,7 +47,8 @@ def _matches(scope: Scope) -> FromClause:
     c, p = staged_customers.c, privy_users.c
     user = cast(users.c.id, Text)
     ours = and_(c.scan_id == scope.scan_id, ~c.deleted)
-    by_id = select(c.id, user.label("user_id")).join_from(staged_customers, users, user == func.lower(c.user_reference))
+    same = users.c.id == cast(c.user_reference, users.c.id.type)
+    by_id = select(c.id, user.label("user_id")).join_from(staged_customers, users, same)
     by_did = select(c.id, user).join_from(staged_customers, users, users.c.privy_user_id == c.privy_reference)
     verified = staged_customers.join(privy_users, func.lower(p.verified_email) == func.lower(c.email))
     by_email = select(c.id, user).select_from(verified.join(users, users.c.privy_user_id == p.privy_user_id))

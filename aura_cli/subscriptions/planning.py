@@ -10,6 +10,7 @@ from aura_cli.db.shared import subscriptions as local
 from aura_cli.db.types import Json, from_epoch, json_record, moved_by, text_of, utc_now
 from aura_cli.drift.tables import plan_rows
 from aura_cli.subscriptions.compare import BOTH, REMOTE, Scope, differing, entitles_at_stripe, nearest, on_side
+from aura_cli.subscriptions.grants import NO_ALLOCATION
 from aura_cli.subscriptions.owners import owners
 from aura_cli.subscriptions.tables import grants, staged_absences, staged_invoices, staged_sessions
 from aura_cli.subscriptions.tables import staged_subscriptions as remote
@@ -54,7 +55,8 @@ def missing_locally(scope: Scope, plan_id: str) -> Select[Any]:
     """Subscriptions that Stripe has and we have not, whose customer has one user (linked already, or by this plan)."""
     owner = owners(scope, plan_id)
     values: dict[str, ColumnElement[Any]] = {"user_id": owner.c.user_id, "stripe_subscription_id": remote.c.id}
-    values |= {name: value for after in _AFTER.values() for name, value in after.items()} | {"created_at": from_epoch(remote.c.created)}
+    values |= {name: value for after in _AFTER.values() for name, value in after.items()}
+    values |= {"created_at": from_epoch(remote.c.created), "customer": remote.c.customer}
     pairs = remote.join(owner, owner.c.customer == remote.c.customer)
     rows = row(remote.c.id, remote.c.id, owner.c.user_id, nothing(), record(**values)).select_from(pairs)
     return rows.where(scope.seen, remote.c.id.in_(on_side(scope, REMOTE))).order_by(remote.c.id)
@@ -147,12 +149,10 @@ def entitled(scope: Scope, plan_id: str) -> FromClause:
 
 
 def balance(scope: Scope, plan_id: str) -> Select[Any]:
-    """Users with access and no balance row."""
-    e = entitled(scope, plan_id)
-    one = select(e.c.user_id, func.min(e.c.id).label("id")).select_from(
-        e.outerjoin(token_balances, token_balances.c.user_id == e.c.user_id)
-    )
-    u = one.where(token_balances.c.id.is_(None)).group_by(e.c.user_id).subquery()
+    """Users with access and no balance row, or one that only holds what was bought or granted beside a subscription."""
+    e, b = entitled(scope, plan_id), token_balances.c
+    one = select(e.c.user_id, func.min(e.c.id).label("id")).select_from(e.outerjoin(token_balances, b.user_id == e.c.user_id))
+    u = one.where(or_(b.id.is_(None), b.monthly_allocation == NO_ALLOCATION)).group_by(e.c.user_id).subquery()
     after = record(cause="subscription:" + u.c.id, tokens=literal(MONTHLY_ALLOCATION))
     return (
         row(cast(u.c.user_id, Text), u.c.id, u.c.user_id, nothing(), after)
@@ -211,10 +211,15 @@ def homeless_topups(scope: Scope, sessions_scan: str, plan_id: str) -> Select[An
     return rows.where(_unbooked(sessions_scan), user.is_(None)).order_by(s.id)
 
 
+def unbooked_sessions(sessions_scan: str) -> Select[Any]:
+    """The paid top-ups of a scan that nobody has booked."""
+    return select(staged_sessions.c.id).where(_unbooked(sessions_scan))
+
+
 def _session_users(scope: Scope, plan_id: str) -> tuple[FromClause, ColumnElement[Any]]:
     s, owner = staged_sessions.c, owners(scope, plan_id, among=staged_sessions.c.customer)
     named = users.alias("named")
-    by_name = cast(named.c.id, Text) == func.lower(s.user_reference)
+    by_name = named.c.id == cast(s.user_reference, named.c.id.type)
     source = staged_sessions.outerjoin(named, by_name).outerjoin(owner, owner.c.customer == s.customer)
     return source, func.coalesce(named.c.id, owner.c.user_id, type_=users.c.id.type)
 

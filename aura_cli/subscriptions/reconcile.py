@@ -1,30 +1,27 @@
 """Stripe against the database: read all of Stripe into staging, compare in SQL, make a plan, apply what still holds."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
-from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, func, select
 
 from aura_cli.db.engine import reading, writing
 from aura_cli.db.leases import Lease
 from aura_cli.db.shared import subscriptions as local
-from aura_cli.db.shared import users
 from aura_cli.drift import plan, scan
 from aura_cli.drift.apply import apply
 from aura_cli.drift.plan import Change
 from aura_cli.drift.scan import Fetch, Store, Window
 from aura_cli.errors import NotFoundError
 from aura_cli.subscriptions import planning, scanning
-from aura_cli.subscriptions.compare import LOCAL, Scope, compare, on_side, remember
+from aura_cli.subscriptions.compare import LOCAL, Scope, by_status, compare, on_side, remember
 from aura_cli.subscriptions.kinds import KINDS
 from aura_cli.subscriptions.owners import unlinked_customers
-from aura_cli.subscriptions.stripe import PAGE, CustomerList, decoder
-from aura_cli.subscriptions.tables import staged_absences, staged_customers, staged_invoices, staged_subscriptions
+from aura_cli.subscriptions.stripe import NEAREST, PAGE, Customer, CustomerList, Subscription, decoder, reference
+from aura_cli.subscriptions.tables import staged_absences, staged_customers, staged_invoices, staged_sessions
 from aura_cli.transport import Service
 
 SUBSCRIPTIONS, SESSIONS = "stripe_subscriptions", "stripe_checkout_sessions"
@@ -88,23 +85,21 @@ def make_plan(engine: Engine, stripe: Service, wanted: Wanted, now: datetime, *,
 
     Raises what the scans raise; what was scanned until then is kept for `wanted.resume`.
     """
-    begun = monotonic()
+    begun, moment = monotonic(), int(now.timestamp())
     _say_how_long(engine, stripe, wanted, progress)
-    unknown: Counter[str] = Counter()
-    subscriptions = _scan(
-        engine, SUBSCRIPTIONS, wanted, lease, progress, scanning.store_subscriptions, _subscription_pages(stripe, wanted, unknown)
-    )
-    since = None if wanted.history else int(now.timestamp()) - SESSION_DAYS * DAY
-    sessions = _scan(engine, SESSIONS, wanted, lease, progress, scanning.store_sessions, _session_pages(stripe, wanted, since))
-    scope = Scope(subscriptions, wanted.user, wanted.history)
-    _say_unknown(unknown, progress)
+    subscriptions = _scan(engine, SUBSCRIPTIONS, wanted, lease, progress, scanning.store_subscriptions, _subscription_pages(stripe, wanted))
+    since = None if wanted.history else moment - SESSION_DAYS * DAY
+    sessions = _scan(engine, SESSIONS, wanted, lease, progress, scanning.store_sessions, _session_pages(stripe, wanted), since)
+    scope = Scope(subscriptions, wanted.user, wanted.history, narrow=bool(wanted.customers))
     with writing(engine) as connection:
         lease.assert_held(connection)
         scanning.forget_old(connection)
         _analyze(connection)
         compare(connection, scope)
         remember(connection, scope)
-    _probe(engine, stripe, scope, lease, progress)
+    settled = moment - planning.SETTLED_SECONDS
+    _probe(engine, stripe, scope, settled, lease, progress)
+    _leave_out_fresh_top_ups(engine, stripe, sessions, settled, lease)
     with writing(engine) as connection:
         lease.assert_held(connection)
         here = connection.execute(select(func.count()).select_from(local).where(scope.ours)).scalar_one()
@@ -112,8 +107,10 @@ def make_plan(engine: Engine, stripe: Service, wanted: Wanted, now: datetime, *,
         made = plan.create(connection, command, subscriptions, complete=True, rows_here=here)
         for kind, found in planning.everything(scope, sessions, made):
             plan.add(connection, made, KINDS[kind], found)
-        remote = connection.execute(select(func.count()).select_from(staged_subscriptions).where(scope.seen)).scalar_one()
-        return Planned(made, remote, here, plan.counts(connection, made), dict(unknown), begun)
+        statuses = by_status(connection, scope)
+        unknown = {status: count for status, count in statuses.items() if status not in NEAREST}
+        _say_unknown(unknown, progress)
+        return Planned(made, sum(statuses.values()), here, plan.counts(connection, made), unknown, begun)
 
 
 def report(engine: Engine, planned: Planned) -> Reconciliation:
@@ -130,19 +127,26 @@ def carry_out(engine: Engine, planned: Planned, operator: str, *, lease: Lease, 
     return _result(engine, planned, done.applied, done.skipped, left=sum(planned.counts.values()) - done.applied)
 
 
-def customers_of(connection: Connection, stripe: Service, user: str) -> list[str]:
-    """The Stripe customers of a user: the linked one, else those whose metadata names the user.
+def customers_of(stripe: Service, user: str, linked: str | None) -> list[str]:
+    """The Stripe customers of a user: the one `linked` to it, else those whose metadata names the user.
 
     Raises NotFoundError where there is none.
     """
-    linked = connection.execute(select(users.c.stripe_customer_id).where(users.c.id == user)).scalar()
     if linked:
         return [linked]
-    query = f"metadata['userId']:'{quote(user)}'"
+    query = f"metadata['userId']:'{user}'"
     found = decoder(CustomerList)(stripe.get("/v1/customers/search", {"query": query, "limit": 20}))
     if not found.data:
         raise NotFoundError(f"User {user} has no customer at Stripe", "Nothing to reconcile")
     return [customer.id for customer in found.data]
+
+
+def customer_at_stripe(stripe: Service, identifier: str) -> str:
+    """The customer that a `cus_…` or `sub_…` unknown here belongs to. Raises NotFoundError where Stripe does not know it either."""
+    if identifier.startswith("sub_"):
+        subscription = decoder(Subscription)(stripe.get(f"/v1/subscriptions/{identifier}"))
+        return reference(subscription.customer) or ""
+    return decoder(Customer)(stripe.get(f"/v1/customers/{identifier}")).id
 
 
 def _result(engine: Engine, planned: Planned, applied: int, skipped: int, left: int) -> Reconciliation:
@@ -161,20 +165,27 @@ def _result(engine: Engine, planned: Planned, applied: int, skipped: int, left: 
     )
 
 
-def _subscription_pages(stripe: Service, wanted: Wanted, unknown: Counter[str]) -> Callable[[str], Fetch]:
-    return lambda scan_id: scanning.subscription_pages(stripe, scan_id, wanted.customers, unknown)
+def _subscription_pages(stripe: Service, wanted: Wanted) -> Callable[[str], Fetch]:
+    return lambda scan_id: scanning.subscription_pages(stripe, scan_id, wanted.customers)
 
 
-def _session_pages(stripe: Service, wanted: Wanted, since: int | None) -> Callable[[str], Fetch]:
-    return lambda scan_id: scanning.session_pages(stripe, scan_id, wanted.customers, since)
+def _session_pages(stripe: Service, wanted: Wanted) -> Callable[[str], Fetch]:
+    return lambda scan_id: scanning.session_pages(stripe, scan_id, wanted.customers)
 
 
 def _scan(
-    engine: Engine, source: str, wanted: Wanted, lease: Lease, progress: Progress, store: Store, pages: Callable[[str], Fetch]
+    engine: Engine,
+    source: str,
+    wanted: Wanted,
+    lease: Lease,
+    progress: Progress,
+    store: Store,
+    pages: Callable[[str], Fetch],
+    since: int | None = None,
 ) -> str:
-    """A finished scan of `source`: the one that was broken off, carried on, or a new one. Returns its id."""
+    """A finished scan of `source`: the one that was broken off, carried on, or a new one from `since` on. Returns its id."""
     parameters = {"customers": list(wanted.customers), "history": wanted.history}
-    windows = [Window(number) for number in range(max(1, len(wanted.customers)))]
+    windows = [Window(number, since) for number in range(max(1, len(wanted.customers)))]
     with writing(engine) as connection:
         lease.assert_held(connection)
         scan_id = scan.resumable(connection, source, wanted.scope, parameters) if wanted.resume else None
@@ -197,19 +208,32 @@ def _say_how_long(engine: Engine, stripe: Service, wanted: Wanted, progress: Pro
         progress.note(f"About {rows:,} subscriptions to read at {stripe.rate.per_second:g} requests a second: some {minutes:.0f} minutes")
 
 
-def _probe(engine: Engine, stripe: Service, scope: Scope, lease: Lease, progress: Progress) -> None:
+def _probe(engine: Engine, stripe: Service, scope: Scope, settled: int, lease: Lease, progress: Progress) -> None:
     """Ask Stripe one by one about what the comparison alone cannot tell."""
     asked = select(staged_absences.c.subscription).where(staged_absences.c.scan_id == scope.scan_id)
     probes = (
         ("customers", staged_customers, unlinked_customers(scope), scanning.customer_probe(stripe, scope.scan_id)),
         ("subscriptions", staged_absences, on_side(scope, LOCAL).except_(asked), scanning.absence_probe(stripe, scope.scan_id)),
-        ("renewals", staged_invoices, planning.renewal_candidates(scope), scanning.invoice_probe(stripe, scope.scan_id)),
+        ("renewals", staged_invoices, planning.renewal_candidates(scope), scanning.invoice_probe(stripe, scope.scan_id, settled)),
     )
     for label, table, keys, ask in probes:
         with reading(engine) as connection:
             found = [row[0] for row in connection.execute(keys)]
         tick = progress.step(f"Asking about {label}", len(found))
         scanning.probe(engine, table, [column.name for column in table.columns], found, ask, lease=lease, tick=tick)
+
+
+def _leave_out_fresh_top_ups(engine: Engine, stripe: Service, sessions: str, settled: int, lease: Lease) -> None:
+    """The web app may still be at work on what was paid just now: such a top-up is not missing yet."""
+    with reading(engine) as connection:
+        if not connection.execute(planning.unbooked_sessions(sessions).limit(1)).first():
+            return
+    fresh = list(scanning.paid_lately(stripe, settled))
+    with writing(engine) as connection:
+        lease.assert_held(connection)
+        s = staged_sessions.c
+        for batch in scanning.batched(fresh, 1_000):
+            connection.execute(staged_sessions.delete().where(s.scan_id == sessions, s.id.in_(batch)))
 
 
 def _analyze(connection: Connection) -> None:

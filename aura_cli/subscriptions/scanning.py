@@ -1,10 +1,12 @@
 """Reading Stripe into staging: subscriptions and top-up checkouts by scan, single objects by probe."""
 
 import itertools
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Table, select
 
@@ -12,10 +14,11 @@ from aura_cli.db.engine import load, writing
 from aura_cli.db.leases import Lease
 from aura_cli.drift.scan import Fetch, Page, Store, Window
 from aura_cli.drift.tables import scans
-from aura_cli.errors import NotFoundError
+from aura_cli.errors import NotFoundError, ServiceError
 from aura_cli.subscriptions.stripe import (
-    NEAREST,
     Customer,
+    Event,
+    EventList,
     InvoiceList,
     Session,
     SessionList,
@@ -32,33 +35,35 @@ from aura_cli.transport import Service
 THREADS = 12
 PROBES_A_COMMIT = 100
 LARGEST_TOP_UP = 1_000_000_000
+LARGEST = 2_147_483_647  # cents that the web app's column holds
+PAID_EVENTS = ["checkout.session.completed", "checkout.session.async_payment_succeeded"]
+_ID = re.compile(r"\w+", re.ASCII)
 SESSION_COLUMNS = ("scan_id", "id", "customer", "user_reference", "tokens", "amount", "package", "created")
 
 
-def subscription_pages(stripe: Service, scan_id: str, customers: Sequence[str], unknown: Counter[str]) -> Fetch:
-    """Pages of all subscriptions, or of those of `customers` (a window each). Statuses we do not know are counted in `unknown`."""
+def subscription_pages(stripe: Service, scan_id: str, customers: Sequence[str]) -> Fetch:
+    """Pages of all subscriptions, or of those of `customers` (a window each)."""
     read = decoder(SubscriptionList)
 
     def fetch(window: Window) -> Page:
         only = {"customer": customers[window.number]} if customers else {}
         found = read(stripe.get("/v1/subscriptions", page_parameters(window.since, window.until, window.cursor, status="all", **only)))
-        unknown.update(item.status for item in found.data if item.status not in NEAREST)
         rows = [(scan_id, item.id, *facts(item)) for item in found.data]
-        return _page(rows, found.data, found.has_more)
+        return _page(window, rows, found.data, found.has_more)
 
     return fetch
 
 
-def session_pages(stripe: Service, scan_id: str, customers: Sequence[str], since: int | None) -> Fetch:
-    """Pages of the paid top-up checkouts among all completed sessions created from `since` on."""
+def session_pages(stripe: Service, scan_id: str, customers: Sequence[str]) -> Fetch:
+    """Pages of the paid top-up checkouts among all completed sessions."""
     read = decoder(SessionList)
 
     def fetch(window: Window) -> Page:
         only = {"customer": customers[window.number]} if customers else {}
-        lower = window.since if window.since is not None else since
-        found = read(stripe.get("/v1/checkout/sessions", page_parameters(lower, window.until, window.cursor, status="complete", **only)))
+        asked = page_parameters(window.since, window.until, window.cursor, status="complete", **only)
+        found = read(stripe.get("/v1/checkout/sessions", asked))
         rows = [_top_up(scan_id, session) for session in found.data]
-        return _page(rows, found.data, found.has_more)
+        return _page(window, rows, found.data, found.has_more)
 
     return fetch
 
@@ -114,22 +119,24 @@ def customer_probe(stripe: Service, scan_id: str) -> Callable[[str], Sequence[An
 
     def ask(customer: str) -> Sequence[Any]:
         try:
-            found = read(stripe.get(f"/v1/customers/{customer}"))
+            found = read(stripe.get(f"/v1/customers/{quote(customer, safe='')}"))
         except NotFoundError:
             found = Customer(customer, deleted=True)
         metadata = found.metadata or {}
-        email = None if found.email is None else found.email.replace("\x00", "")
-        return (scan_id, customer, found.deleted, email, metadata.get("userId"), metadata.get("privyUserId"))
+        return (scan_id, customer, found.deleted, found.email, _uuid(metadata.get("userId")), metadata.get("privyUserId"))
 
     return ask
 
 
 def absence_probe(stripe: Service, scan_id: str) -> Callable[[str], Sequence[Any]]:
     """Does Stripe really not have a subscription? A row of `staged_absences`."""
+    read = decoder(Subscription)
 
     def ask(subscription: str) -> Sequence[Any]:
+        if not _ID.fullmatch(subscription):
+            return (scan_id, subscription, True)
         try:
-            stripe.get(f"/v1/subscriptions/{subscription}")
+            read(stripe.get(f"/v1/subscriptions/{subscription}"))
         except NotFoundError:
             return (scan_id, subscription, True)
         return (scan_id, subscription, False)
@@ -137,17 +144,40 @@ def absence_probe(stripe: Service, scan_id: str) -> Callable[[str], Sequence[Any
     return ask
 
 
-def invoice_probe(stripe: Service, scan_id: str) -> Callable[[str], Sequence[Any]]:
-    """The newest paid renewal of a subscription: a row of `staged_invoices`."""
+def invoice_probe(stripe: Service, scan_id: str, settled: int) -> Callable[[str], Sequence[Any]]:
+    """The newest renewal of a subscription that was paid before `settled` (epoch seconds): a row of `staged_invoices`."""
     read = decoder(InvoiceList)
 
     def ask(subscription: str) -> Sequence[Any]:
         found = read(stripe.get("/v1/invoices", {"subscription": subscription, "status": "paid", "limit": 10}))
-        renewals = [invoice for invoice in found.data if invoice.billing_reason == "subscription_cycle"]
+        renewals = [invoice for invoice in found.data if invoice.billing_reason == "subscription_cycle" and invoice.paid_at < settled]
         newest = max(renewals, key=lambda invoice: invoice.created, default=None)
         return (scan_id, subscription, newest.id if newest else None, newest.created if newest else None)
 
     return ask
+
+
+def paid_lately(stripe: Service, since: int) -> Iterator[str]:
+    """The checkouts that were paid at `since` (epoch seconds) or later.
+
+    A checkout is open for up to a day and a bank may take days more, so its own time says nothing; the event of its payment does.
+    """
+    read = decoder(EventList)
+    window: Window | None = Window(since=since)
+    while window:
+        asked = page_parameters(window.since, None, window.cursor)
+        found = read(stripe.get("/v1/events", {**asked, "types[]": PAID_EVENTS}))
+        yield from (event.data.object.id for event in found.data)
+        page = _page(window, (), found.data, found.has_more)
+        window = Window(since=since, cursor=page.cursor, position=page.created[-1]) if page.more else None
+
+
+def _uuid(text: str | None) -> str | None:
+    """`text` as our ids are written; None where it is no uuid."""
+    try:
+        return str(UUID(text)) if text else None
+    except ValueError:
+        return None
 
 
 def batched(items: Iterable[str], size: int) -> Iterable[list[str]]:
@@ -157,8 +187,16 @@ def batched(items: Iterable[str], size: int) -> Iterable[list[str]]:
         yield batch
 
 
-def _page(rows: Sequence[Any], objects: Sequence[Subscription] | Sequence[Session], more: bool) -> Page:
-    return Page(rows, [item.created for item in objects], objects[-1].id if objects else None, more and bool(objects))
+def _page(window: Window, rows: Sequence[Any], objects: Sequence[Subscription | Session | Event], more: bool) -> Page:
+    """A page of `window`. Raises ServiceError for one that leads back: reading on would never end."""
+    created = [item.created for item in objects]
+    if objects and (
+        objects[-1].id == window.cursor
+        or (window.position is not None and created[0] > window.position)
+        or any(later > earlier for earlier, later in itertools.pairwise(created))
+    ):
+        raise ServiceError("Stripe's list does not go on from where it was asked to", "Nothing was written; try again later")
+    return Page(rows, created, objects[-1].id if objects else None, more and bool(objects))
 
 
 def _top_up(scan_id: str, session: Session) -> Sequence[Any] | None:
@@ -166,16 +204,15 @@ def _top_up(scan_id: str, session: Session) -> Sequence[Any] | None:
     if session.mode != "payment" or session.payment_status != "paid" or metadata.get("type") != "token_topup":
         return None
     tokens = metadata.get("tokens", "")
-    if not (tokens.isascii() and tokens.isdigit() and 0 < int(tokens) <= LARGEST_TOP_UP):
+    if not (tokens.isascii() and tokens.isdigit() and len(tokens) <= 10 and 0 < int(tokens) <= LARGEST_TOP_UP):
         return None
-    customer = reference(session.customer)
     return (
         scan_id,
         session.id,
-        customer,
-        metadata.get("user_id"),
+        reference(session.customer),
+        _uuid(metadata.get("user_id")),
         int(tokens),
-        session.amount_total or 0,
+        min(session.amount_total or 0, LARGEST),
         metadata.get("package_id"),
         session.created,
     )

@@ -6,6 +6,7 @@ Shapes: Stripe API reference, version below; older payloads (before 2025-03-31, 
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -31,6 +32,9 @@ NEAREST = {  # Stripe's eight statuses → the nearest of the web app's five
     "incomplete_expired": "canceled",
     "paused": "unpaid",
 }
+
+
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # after an even number of backslashes: an odd one would be escaped itself
 
 
 class _Reference(msgspec.Struct):
@@ -87,12 +91,26 @@ class Session(msgspec.Struct):
     metadata: dict[str, str] | None = None
 
 
+class _Transitions(msgspec.Struct):
+    paid_at: int | None = None
+
+
 class Invoice(msgspec.Struct):
     """An invoice, as far as it tells of a renewal."""
 
     id: str
     created: int
     billing_reason: str | None = None
+    status_transitions: _Transitions | None = None
+
+    @property
+    def paid_at(self) -> int:
+        """When it was paid: days after it was made where the card was declined at first."""
+        return (self.status_transitions and self.status_transitions.paid_at) or self.created
+
+
+class _EventData(msgspec.Struct):
+    object: _Reference
 
 
 class Customer(msgspec.Struct):
@@ -102,6 +120,14 @@ class Customer(msgspec.Struct):
     deleted: bool = False
     email: str | None = None
     metadata: dict[str, str] | None = None
+
+
+class Event(msgspec.Struct):
+    """An event, as far as it names what it is about."""
+
+    id: str
+    created: int
+    data: _EventData
 
 
 class _Account(msgspec.Struct):
@@ -120,6 +146,11 @@ class SessionList(msgspec.Struct):
 
 class InvoiceList(msgspec.Struct):
     data: list[Invoice]
+    has_more: bool = False
+
+
+class EventList(msgspec.Struct):
+    data: list[Event]
     has_more: bool = False
 
 
@@ -149,12 +180,15 @@ def account(stripe: Service) -> str:
 
 
 def decoder(kind: type[T]) -> Callable[[bytes], T]:
-    """A function from an answer's body to `kind`; it raises ServiceError for a body that is none."""
+    """A function from an answer's body to `kind`; it raises ServiceError for a body that is none.
+
+    NUL characters are left out: PostgreSQL's text cannot hold them.
+    """
     decode = msgspec.json.Decoder(kind).decode
 
     def read(body: bytes) -> T:
         try:
-            return decode(body)
+            return decode(_NUL.sub(rb"\1", body) if b"\\u0000" in body else body)
         except msgspec.DecodeError as error:
             raise ServiceError(f"Stripe's answer is not what it should be: {error}", "Trying again is safe; nothing was written") from error
 

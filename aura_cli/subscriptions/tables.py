@@ -37,7 +37,7 @@ staged_sessions = Table(  # paid checkouts for tokens
     Column("scan_id", Id, primary_key=True),
     Column("id", Text, primary_key=True),
     Column("customer", Text),
-    Column("user_reference", Text),  # metadata.user_id
+    Column("user_reference", Text),  # metadata.user_id, where it is a uuid
     Column("tokens", Integer, nullable=False),
     Column("amount", Integer, nullable=False),
     Column("package", Text),
@@ -51,7 +51,7 @@ staged_customers = Table(  # customers that nobody here is known by
     Column("id", Text, primary_key=True),
     Column("deleted", Boolean, nullable=False),
     Column("email", Text),
-    Column("user_reference", Text),  # metadata.userId
+    Column("user_reference", Text),  # metadata.userId, where it is a uuid
     Column("privy_reference", Text),  # metadata.privyUserId
     schema=OPS,
 )

@@ -125,7 +125,7 @@ def _revenue(connection: Connection) -> list[Revenue]:
 def _trials(connection: Connection, now: datetime, days: int = 14) -> list[Ending]:
     first = now.replace(hour=0, minute=0, second=0, microsecond=0)
     ends = select(local.c.trial_end).where(
-        cast(local.c.status, Text) == "trialing", local.c.trial_end.between(now, first + timedelta(days=days))
+        cast(local.c.status, Text) == "trialing", local.c.trial_end >= now, local.c.trial_end < first + timedelta(days=days)
     )
     counted = [0] * days
     for (end,) in connection.execute(ends):
