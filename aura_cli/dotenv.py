@@ -1,55 +1,55 @@
 """`.env` files as the web app reads them: dotenv's syntax, then expansion of `$NAME`.
 
-The rules are those of Next.js ("Environment Variables" in its documentation), which hands files to the npm packages
-dotenv and dotenv-expand. A value therefore means the same to both programs, to the byte.
+Next.js reads them with the npm packages dotenv 16.3 and dotenv-expand 10 (both inside `@next/env`), oddities included. A
+value therefore means the same to both programs, to the byte; the contract test holds this module against theirs.
 """
 
 import re
 from collections.abc import Mapping
 
+_SPACE = r"[\t-\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"  # JavaScript's \s, byte order mark included
 _ENTRY = re.compile(
-    r"""^[ \t]*(?:export[ \t]+)?(?P<name>[\w.-]+)[ \t]*=[ \t]*
-        (?: '(?P<single>[^']*)' | "(?P<double>(?:\\.|[^"\\])*)" | `(?P<back>[^`]*)` | (?P<plain>[^\#\r\n]*) )
-        [ \t]*(?:\#[^\r\n]*)?\r?$""",
+    rf"""^{_SPACE}* (?:export{_SPACE}+)? (?P<name>[A-Za-z0-9_.-]+) (?:{_SPACE}*={_SPACE}*? | :{_SPACE}+?)
+    (?P<value> {_SPACE}*'(?:\\'|[^'])*' | {_SPACE}*"(?:\\"|[^"])*" | {_SPACE}*`(?:\\`|[^`])*` | [^#\n]+ )?
+    {_SPACE}* (?:\#.*)? $""",
     re.MULTILINE | re.VERBOSE,
 )
-_REFERENCE = re.compile(r"(?P<escaped>\\\$)|\$(?:\{(?P<braced>[A-Za-z_]\w*)(?::?-(?P<default>[^}]*))?\}|(?P<bare>[A-Za-z_]\w*))")
+_BLANKS = re.compile(rf"\A{_SPACE}+|{_SPACE}+\Z")
+_QUOTED = re.compile(r"""^(['"`])([\s\S]*)\1$""", re.MULTILINE)
+_DOLLAR = re.compile(r"(?<!\\)\$")
+_REFERENCE = re.compile(r"\$\{?([A-Za-z0-9_]+)(?::-([^}\\]*))?\}?")
+_MOST_REFERENCES = 1_000
 
 
 def parse(text: str) -> dict[str, str]:
     """Names and values of one file's `text`, in its order, unexpanded; lines that are no entry are passed over."""
-    return {entry["name"]: _value(entry) for entry in _ENTRY.finditer(text.removeprefix("\ufeff"))}
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    return {entry["name"]: _value(entry["value"] or "") for entry in _ENTRY.finditer(plain)}
 
 
 def expand(values: Mapping[str, str], outer: Mapping[str, str]) -> dict[str, str]:
-    """`values` with `$NAME`, `${NAME}` and `${NAME:-default}` replaced; `outer` (the process environment) wins.
+    """`values` with `$NAME`, `${NAME}` and `${NAME:-default}` replaced, from `outer` (environment, stronger files) first.
 
-    `\\$` stands for a dollar sign. A name that nobody sets becomes empty, as it does in the web app.
+    `\\$` stands for a dollar sign; a name that nobody sets becomes empty; a default counts before a value of the same file.
+    Raises ValueError for a value that refers to itself (Next.js then drops the whole file).
     """
-    done: dict[str, str] = {}
-
-    def resolve(name: str, seen: frozenset[str]) -> str | None:
-        if name in outer:
-            return outer[name]
-        if name not in values or name in seen:
-            return None
-        if name not in done:
-            done[name] = replace(values[name], seen | {name})
-        return done[name]
-
-    def replace(text: str, seen: frozenset[str]) -> str:
-        def one(found: re.Match[str]) -> str:
-            if found["escaped"]:
-                return "$"
-            return resolve(found["braced"] or found["bare"], seen) or found["default"] or ""
-
-        return _REFERENCE.sub(one, text)
-
-    return {name: replace(text, frozenset({name})) for name, text in values.items()}
+    done = dict(values)
+    for name in values:
+        text = outer.get(name, values[name])
+        for _ in range(_MOST_REFERENCES):
+            last = max((found.start() for found in _DOLLAR.finditer(text)), default=None)
+            reference = None if last is None else _REFERENCE.match(text, last)
+            if not reference:
+                break
+            value = outer.get(reference[1]) or reference[2] or done.get(reference[1]) or ""
+            text = text.replace(reference[0], value, 1)
+        else:
+            raise ValueError(f"{name} refers to itself")
+        done[name] = text.replace("\\$", "$")
+    return done
 
 
-def _value(entry: re.Match[str]) -> str:
-    if entry["double"] is not None:
-        return entry["double"].replace("\\n", "\n").replace("\\r", "\r").replace('\\"', '"')
-    quoted = entry["single"] if entry["single"] is not None else entry["back"]
-    return quoted if quoted is not None else entry["plain"].strip()
+def _value(text: str) -> str:
+    text = _BLANKS.sub("", text)
+    unquoted = _QUOTED.sub(r"\2", text)
+    return unquoted.replace("\\n", "\n").replace("\\r", "\r") if text.startswith('"') else unquoted
