@@ -5,13 +5,15 @@ came from: a base address counts only from the source of its credential, so that
 """
 
 import os
+import re
 import stat
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
+from urllib.parse import unquote
 
 from aura_cli import dotenv
 from aura_cli.errors import ConfigurationError
@@ -40,7 +42,7 @@ KNOWN: Mapping[str, Known] = {
     "OPENROUTER_API_KEY": Known("OpenRouter's key; preferred where set.", secret=True),
     "RESEND_API_KEY": Known("Resend's key.", secret=True),
     "FROM_EMAIL": Known("Sender of mail."),
-    "UPSTASH_REDIS_REST_URL": Known("Upstash's address."),
+    "UPSTASH_REDIS_REST_URL": Known("Upstash's address.", credential="UPSTASH_REDIS_REST_TOKEN"),
     "UPSTASH_REDIS_REST_TOKEN": Known("Upstash's token.", secret=True),
     "INTEGRATION_ENCRYPTION_KEY": Known("The key that seals tokens, verbatim.", secret=True),
     "NEXT_PUBLIC_APP_URL": Known("The web app's public address."),
@@ -130,24 +132,27 @@ class Settings:
     ) -> Self:
         """Read the process environment and the files that count for `environment` (`--env`) or only `env_file`.
 
-        Raises ConfigurationError for a file that is unreadable, writable by others or owned by somebody else, and for a bad AURA_ENV.
+        An empty value hides those of weaker sources and counts as none. Raises ConfigurationError for a file that is
+        unreadable, writable by others or owned by somebody else, and for a bad AURA_ENV.
         """
         environ = os.environ if environ is None else environ
+        _check_environment(environ.get("AURA_ENV"), environment)
         home = Path(environ["AURA_HOME"]) if environ.get("AURA_HOME") else _default_home(environ)
         operator = environ.get("AURA_OPERATOR") or environ.get("USER") or environ.get("LOGNAME") or f"uid {os.getuid()}"
-        values = {name: Setting(text, ENVIRONMENT) for name, text in environ.items() if name in KNOWN and text}
-        looked_in: list[str] = []
-        if environ.get("AURA_ENV") != SANDBOX:
-            for path in _files(cwd or Path.cwd(), environment, env_file):
-                looked_in.append(str(path))
-                for name, text in dotenv.expand(dotenv.parse(_read(path)), environ).items() if path.is_file() else ():
-                    if text and (name in KNOWN or _is_provider_credential(name)):
-                        values.setdefault(name, Setting(text, str(path)))
+        values = {name: Setting(text, ENVIRONMENT) for name, text in environ.items() if _is_setting(name)}
+        paths = [] if environ.get("AURA_ENV") == SANDBOX else _files(cwd or _working_directory(), environment, env_file)
+        outer = dict(environ)
+        for path in filter(_is_file, paths):
+            found = _read(path, outer)
+            values = {name: Setting(text, str(path)) for name, text in found.items() if _is_setting(name)} | values
+            outer = found | outer
         if environment:
             values["AURA_ENV"] = Setting(environment, "--env")
-        _check_environment(values.get("AURA_ENV"))
+        elif (named := values.get("AURA_ENV")) and named.source != ENVIRONMENT:
+            _check_environment(None, named.text)
+        values = {name: setting for name, setting in values.items() if setting.text}
         ignored = tuple(sorted(name for name, known in KNOWN.items() if known.credential and _stray(values, name, known.credential)))
-        return cls({name: value for name, value in values.items() if name not in ignored}, tuple(looked_in), home, operator, ignored)
+        return cls({name: value for name, value in values.items() if name not in ignored}, tuple(map(str, paths)), home, operator, ignored)
 
     def get(self, name: str) -> str | None:
         """The value of a setting that is no secret, or None."""
@@ -166,9 +171,12 @@ class Settings:
             raise ConfigurationError(f"{name} is not set: {purpose}", f"Set it in one of: {', '.join((ENVIRONMENT, *self.looked_in))}")
         return found
 
-    def secret_values(self) -> Iterable[str]:
-        """All secret texts, for redaction."""
-        return (s.text for name, s in self.values.items() if _is_provider_credential(name) or KNOWN[name].secret)
+    def secret_values(self) -> Iterator[str]:
+        """All secret texts, for redaction; of those that have parts (the database's password, labelled keys) each part too."""
+        for name, setting in self.values.items():
+            if name.endswith("_CLIENT_SECRET") or (name in KNOWN and KNOWN[name].secret):
+                yield setting.text
+                yield from _parts(name, setting.text)
 
     @property
     def environment(self) -> str | None:
@@ -180,15 +188,26 @@ class Settings:
 
     @property
     def stripe_mode(self) -> str | None:
-        """`live` or `test` by the key's prefix; None without a key."""
+        """`test` by the key's prefix, else `live` (a key whose mode does not show is treated with care); None without a key."""
         key = self.secret("STRIPE_SECRET_KEY")
         if key is None:
             return None
-        return "live" if key.reveal().startswith(("sk_live_", "rk_live_")) else "test"
+        return "test" if key.reveal().startswith(("sk_test_", "rk_test_")) else "live"
 
 
 def _is_provider_credential(name: str) -> bool:
     return name.endswith(("_CLIENT_ID", "_CLIENT_SECRET"))
+
+
+def _is_setting(name: str) -> bool:
+    return name in KNOWN or _is_provider_credential(name)
+
+
+def _parts(name: str, text: str) -> Iterator[str]:
+    if name == "DATABASE_URL" and (password := re.search(r"://[^/:@]*:(.*)@", text)):
+        yield from {password[1], unquote(password[1])}
+    elif text.startswith("{"):
+        yield from re.findall(r':\s*"([^"\\]+)"', text)
 
 
 def _stray(values: Mapping[str, Setting], base: str, credential: str) -> bool:
@@ -196,9 +215,19 @@ def _stray(values: Mapping[str, Setting], base: str, credential: str) -> bool:
     return setting is not None and setting.source != ENVIRONMENT and (owner is None or owner.source != setting.source)
 
 
-def _check_environment(setting: Setting | None) -> None:
-    if setting and setting.text not in list(Environment):
-        raise ConfigurationError(f"AURA_ENV is {setting.text!r} ({setting.source})", f"Use one of: {', '.join(Environment)}")
+def _check_environment(ambient: str | None, chosen: str | None) -> None:
+    """Refuse environments that do not exist; the sandbox is entered through the process environment alone, and left by leaving it."""
+    if unknown := {ambient, chosen} - {None, "", *Environment}:
+        raise ConfigurationError(f"AURA_ENV is {unknown.pop()!r}", f"Use one of: {', '.join(Environment)}")
+    if chosen and chosen != ambient and SANDBOX in (ambient, chosen):
+        raise ConfigurationError(f"AURA_ENV cannot become {chosen!r}: only aura sandbox leads into the sandbox, and nothing out of it")
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigurationError("The working directory does not exist any more", "Go to another one") from error
 
 
 def _default_home(environ: Mapping[str, str]) -> Path:
@@ -211,7 +240,7 @@ def _default_home(environ: Mapping[str, str]) -> Path:
 def _files(cwd: Path, environment: str | None, env_file: Path | None) -> list[Path]:
     """The files that count, strongest first: those of the nearest directory, up to the repository's root, that has any."""
     if env_file:
-        if not env_file.is_file():
+        if not _is_file(env_file):
             raise ConfigurationError(f"--env-file {env_file}: no such file")
         return [env_file]
     names = (
@@ -220,20 +249,29 @@ def _files(cwd: Path, environment: str | None, env_file: Path | None) -> list[Pa
         else [".env.development.local", ".env.local", ".env.development", ".env"]
     )
     chain = [cwd, *cwd.parents]
-    root = next((index for index, folder in enumerate(chain) if (folder / ".git").exists()), 0)
+    root = next((index for index, folder in enumerate(chain) if os.path.exists(folder / ".git")), 0)  # noqa: PTH110 (False where we may not look)
     for folder in chain[: root + 1]:
-        if any((folder / name).is_file() for name in names):
+        if any(_is_file(folder / name) for name in names):
             return [folder / name for name in names]
     return [cwd / name for name in names]
 
 
-def _read(path: Path) -> str:
+def _is_file(path: Path) -> bool:
+    """Whether something can be read there: a file, or the pipe of a process substitution."""
+    return os.path.exists(path) and not path.is_dir()  # noqa: PTH110 (False where we may not look)
+
+
+def _read(path: Path, outer: Mapping[str, str]) -> dict[str, str]:
+    """What a file says; `outer` (environment, stronger files) counts where its values name others."""
     try:
-        facts = path.stat()
-        if facts.st_uid != os.getuid():
-            raise ConfigurationError(f"{path} belongs to another user and is not read", f"chown {os.getuid()} {path}")
-        if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise ConfigurationError(f"{path} can be written by others and is not read", f"chmod 600 {path}")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open(encoding="utf-8") as file:
+            facts = os.fstat(file.fileno())
+            if facts.st_uid not in (os.getuid(), 0):  # what root wrote needs no distrust
+                raise ConfigurationError(f"{path} belongs to another user and is not read", f"chown {os.getuid()} {path}")
+            if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                raise ConfigurationError(f"{path} can be written by others and is not read", f"chmod 600 {path}")
+            return dotenv.expand(dotenv.parse(file.read()), outer)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # no UTF-8, or a value that refers to itself
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
