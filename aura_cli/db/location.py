@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from aura_cli.db.binding import Identity
 from aura_cli.errors import ConfigurationError
-from aura_cli.settings import LOOPBACK_HOSTS, SANDBOX, Environment, Settings
+from aura_cli.settings import ENVIRONMENT, KNOWN, LOOPBACK_HOSTS, SANDBOX, Environment, Settings
 
 EMBEDDED_NOTE = "Nothing is configured: using the embedded database in {home}"
 _EXAMPLE = "postgresql://USER:PASSWORD@HOST/NAME, or sqlite:///path/to/file.db"
@@ -19,15 +19,15 @@ def database_url(settings: Settings) -> tuple[str, bool]:
     """
     secret = settings.secret("DATABASE_URL")
     if secret is None:
-        configured = sorted(name for name in settings.values if name != "AURA_ENV")
-        if configured or settings.environment:
-            places = ", ".join(("the environment", *settings.looked_in))
+        # another program's SOMETHING_CLIENT_ID in the environment tells nothing about us
+        configured = sorted(name for name, setting in settings.values.items() if name in KNOWN or setting.source != ENVIRONMENT)
+        if configured:
+            places = ", ".join((ENVIRONMENT, *settings.looked_in))
             raise ConfigurationError(
-                f"DATABASE_URL is not set, though {', '.join(configured[:3] or ['AURA_ENV'])} is",
+                f"DATABASE_URL is not set, though {', '.join(configured[:3])} {'are' if configured[1:] else 'is'}",
                 f"Looked in: {places}. Example: {_EXAMPLE}",
             )
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return f"sqlite:///{settings.home / 'aura.db'}", True
+        return _embedded(settings.home), True
     url = _normalised(secret.reveal())
     if settings.is_sandbox:
         _require_sandbox(settings, url)
@@ -35,8 +35,16 @@ def database_url(settings: Settings) -> tuple[str, bool]:
 
 
 def host_of(url: str) -> str:
-    """The host part of a database URL; empty for SQLite and Unix sockets."""
-    return "" if url.startswith("sqlite") else (urlsplit(url).hostname or "")
+    """The host that a database URL leads to, as libpq reads it (`?host=` wins); empty for SQLite and Unix sockets."""
+    if url.startswith("sqlite"):
+        return ""
+    from sqlalchemy.engine import make_url
+
+    parsed = make_url(url)
+    named = [parsed.query.get(name) for name in ("service", "hostaddr", "host")]
+    hosts = next((value for value in named if value), parsed.host or "")
+    listed = [host for value in ([hosts] if isinstance(hosts, str) else hosts) for host in value.split(",") if not host.startswith("/")]
+    return next((host for host in listed if host not in LOOPBACK_HOSTS), listed[0] if listed else "")
 
 
 def is_production(settings: Settings, url: str) -> bool:
@@ -55,24 +63,38 @@ def target_line(settings: Settings, url: str, identity: Identity | None, rows: i
     return f"{settings.environment or 'production (by its database host)'} · database {place} · Stripe {stripe}{changing}"
 
 
+def _embedded(home: Path) -> str:
+    """The URL of the database file in `home`, which is made, for its owner alone."""
+    path = home / "aura.db"
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
+    except OSError as error:
+        raise ConfigurationError(f"The data directory {home} cannot be used: {error.strerror}", "Set AURA_HOME to another") from error
+    return f"sqlite:///{path}"
+
+
 def _normalised(text: str) -> str:
     """The URL with the driver that we use; both of Neon's prefixes are taken."""
-    scheme, separator, rest = text.strip().partition("://")
-    if separator and scheme in ("postgres", "postgresql", "postgresql+psycopg") and rest:
-        url = f"postgresql+psycopg://{rest}"
-    elif separator and scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+    scheme, _, rest = text.strip().partition("://")
+    if scheme == "sqlite" and rest.startswith("/") and rest[1:].strip("/") not in ("", ":memory:"):
         return f"sqlite://{rest}"
-    else:
-        raise ConfigurationError("DATABASE_URL is malformed", f"It must look like {_EXAMPLE}")
+    malformed = ConfigurationError("DATABASE_URL is malformed", f"It must look like {_EXAMPLE}")
+    if scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
+        raise malformed
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
+    url = f"postgresql+psycopg://{rest}"
     try:
         parsed = make_url(url)
-        if not parsed.database:
-            raise ConfigurationError("DATABASE_URL names no database", f"It must look like {_EXAMPLE}")
     except (ArgumentError, ValueError):  # a port that is no number is a plain ValueError
-        raise ConfigurationError("DATABASE_URL is malformed", f"It must look like {_EXAMPLE}") from None
+        raise malformed from None
+    if not parsed.database:
+        raise ConfigurationError("DATABASE_URL names no database", f"It must look like {_EXAMPLE}")
+    if parsed.port is not None and not 0 < parsed.port < 65536:
+        raise malformed
     return url
 
 
