@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Enum, Table, Text, inspect
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import ReflectedColumn
 
 from aura_cli.db.engine import is_sqlite
@@ -71,7 +70,7 @@ def _differences(connection: Connection, table: Table, found: dict[str, Reflecte
 
 def _spelled(kind: object, connection: Connection) -> str:
     """A type as one comparable text; an enum by its name and labels."""
-    if isinstance(kind, Enum | postgresql.ENUM) and not is_sqlite(connection):
+    if isinstance(kind, Enum) and not is_sqlite(connection):
         return f"{kind.name}({', '.join(kind.enums)})"
     text = kind.compile(connection.dialect).lower()  # type: ignore[attr-defined]
     if text.startswith("varchar") and not is_sqlite(connection):

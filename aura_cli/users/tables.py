@@ -1,6 +1,6 @@
 """What we remember of Privy's users beside the web app's columns, and where a scan puts them down."""
 
-from sqlalchemy import BigInteger, Column, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Table, Text
 
 from aura_cli.db.shared import METADATA, OPS
 from aura_cli.db.types import Id, Json, UtcTime
@@ -12,21 +12,23 @@ privy_users = Table(
     Column("verified_email", Text),
     Column("linked_accounts", Json),  # as Privy gave them, types that we do not know included
     Column("created", BigInteger),  # epoch seconds, Privy's
-    Column("seen_at", UtcTime()),
+    Column("changed_at", UtcTime()),  # when these facts were last found to be others
     Column("missing_since", UtcTime()),  # Privy answered 404 for this DID
     schema=OPS,
 )
-staged_users = Table(
+staged_users = Table(  # a scan's batches; a user who comes twice in one scan stands in two of them
     "staged_users",
     METADATA,
-    Column("scan_id", Id, primary_key=True),
-    Column("privy_user_id", Text, primary_key=True),
+    Column("scan_id", Id, nullable=False),
     Column("batch", BigInteger, nullable=False),
+    Column("privy_user_id", Text, nullable=False),
     Column("email", Text),
     Column("verified_email", Text),
     Column("name", Text),
     Column("avatar_url", Text),
     Column("linked_accounts", Json),
     Column("created", BigInteger),
+    Column("failure", Text),  # why this user cannot be taken over
+    Index("staged_users_batch", "scan_id", "batch"),  # not the DID too: an index of texts would take a third of the time of a scan
     schema=OPS,
 )

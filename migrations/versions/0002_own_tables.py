@@ -235,7 +235,7 @@ def upgrade() -> None:
         unique=True,
         schema=schema,
         postgresql_where=sa.text("current"),
-        sqlite_where=sa.text("current"),
+        sqlite_where=sa.text("current = 1"),  # as our queries say it: SQLite compares the text
     )
     op.create_table(
         "plan_rows",
