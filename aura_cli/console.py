@@ -6,9 +6,10 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 from time import monotonic
 from typing import Any, TextIO
 
@@ -16,13 +17,16 @@ from aura_cli.errors import AuraError, ConflictError, UsageError
 
 MASK = "****"
 ROWS_ON_A_TERMINAL = 50
+SHORTEST_SECRET = 6  # shorter ones stand in ordinary words too
 LONGEST_SECRET = 1_000_000  # characters
 _SHAPES = re.compile(
-    r"((?:sk|rk)_(?:live|test)_|whsec_|re_|Bearer\s+|Basic\s+)[A-Za-z0-9_\-+/=.]{6,}"  # keys by their prefix
-    r"|(?<=://)[^/\s:@]+:[^@\s]+(?=@)"  # user:password of an address
+    r"((?<!\w)(?:(?:sk|rk)_(?:live|test)_|whsec_|re_|sk-))[A-Za-z0-9_\-+/=.]{6,}"  # keys by their prefix
+    r"|(?<=Bearer )\S{16,}|(?<=Basic )\S{16,}"
+    r"|(?<=://)[^/\s:@]*:\S+(?=@)"  # user:password of an address
     r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"  # JSON web tokens
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # terminals obey these; direction marks deceive readers
+_BREAKS = str.maketrans("\t\n", "  ")
 
 
 class Format(StrEnum):
@@ -61,6 +65,7 @@ class Console:
     err: TextIO = dataclasses.field(default_factory=lambda: sys.stderr)
     stdin: TextIO = dataclasses.field(default_factory=lambda: sys.stdin)
     secrets: tuple[str, ...] = ()
+    _progress_width: int = 0
 
     @property
     def is_terminal(self) -> bool:
@@ -68,8 +73,8 @@ class Console:
 
     def redact(self, text: str) -> str:
         """`text` without the configured secrets and without anything that has a credential's shape."""
-        for secret in self.secrets:
-            if len(secret) >= 6:
+        for secret in sorted(self.secrets, key=len, reverse=True):
+            if len(secret) >= SHORTEST_SECRET:
                 text = text.replace(secret, MASK)
         return _SHAPES.sub(lambda found: (found[1] or "") + MASK, text)
 
@@ -80,13 +85,14 @@ class Console:
 
     def warn(self, text: str) -> None:
         """A line for the person that even `-q` does not silence."""
-        print(self.redact(text), file=self.err, flush=True)
+        with suppress(BrokenPipeError):  # nobody listens; the work goes on
+            print(harmless(self.redact(text)), file=self.err, flush=True)
 
     def error(self, error: AuraError) -> None:
         """An error and its hint, as text or, with --json, as one object on stderr."""
         if self.as_json:
-            content = {"kind": error.kind, "message": error.message, "hint": error.hint}
-            print(self.redact(json.dumps({"error": content}, ensure_ascii=False)), file=self.err, flush=True)
+            content = {"kind": error.kind, "message": self.redact(error.message), "hint": self.redact(error.hint)}
+            self.warn(dump({"error": content}))
             return
         self.warn(f"Error: {error.message}")
         if error.hint:
@@ -103,7 +109,7 @@ class Console:
             self._write_object(value)
         elif not self.quiet:
             for line in text():
-                self.out.write(_harmless(line) + "\n")
+                self.out.write(harmless(line) + "\n")
         self.out.flush()
 
     def listing(
@@ -122,7 +128,12 @@ class Console:
         form = form or (Format.JSON if self.as_json else Format.TABLE)
         if chosen:
             columns = [name.strip() for name in chosen.split(",")]
-        records = self._records(rows, columns, everything=not chosen and form in (Format.JSON, Format.JSONL))
+        remaining = iter(rows)
+        first = list(islice(remaining, 1))
+        _require_columns(first, columns)
+        everything = not chosen and form in (Format.JSON, Format.JSONL)
+        names = _names(first[0]) if first and everything else columns
+        records = ({name: getattr(row, name) for name in names} for row in chain(first, remaining))
         match form:
             case Format.JSON:
                 self._write_array(records)
@@ -175,22 +186,21 @@ class Console:
             shown = now
             rate = count / (now - begun)
             left = f", {max(expected - count, 0) / rate:,.0f} s left" if expected and rate else ""
-            self.err.write(f"\r\x1b[K{label}: {count:,} ({rate:,.0f}/s{left})")
-            self.err.flush()
+            self._progress_line(f"{label}: {count:,} ({rate:,.0f}/s{left})")
 
         return tick
 
     def end_progress(self) -> None:
         """Take the progress line away again."""
-        if self.err.isatty() and not self.quiet:
-            self.err.write("\r\x1b[K")
+        if self._progress_width:
+            self._progress_line("")
+            self.err.write("\r")
 
-    def _records(self, rows: Iterable[object], columns: Sequence[str], *, everything: bool) -> Iterator[Mapping[str, Any]]:
-        for row in rows:
-            record: Mapping[str, Any] = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}  # type: ignore[arg-type]
-            if unknown := [name for name in columns if name not in record]:
-                raise UsageError(f"No column {', '.join(unknown)}", f"There are: {', '.join(record)}")
-            yield record if everything else {name: record[name] for name in columns}
+    def _progress_line(self, text: str) -> None:
+        """Write over the last one, with nothing that a dumb terminal does not know."""
+        self.err.write("\r" + text.ljust(self._progress_width))
+        self.err.flush()
+        self._progress_width = len(text)
 
     def _write_array(self, records: Iterator[Mapping[str, Any]]) -> None:
         self.out.write("[")
@@ -200,9 +210,9 @@ class Console:
 
     def _write_object(self, value: object) -> None:
         """Write an object field by field, so that a field which is an iterator is streamed, not held in memory."""
-        fields = json_ready(value)
+        fields = json_ready(value) if dataclasses.is_dataclass(value) else value
         if not isinstance(fields, Mapping):
-            self.out.write(dump(fields) + "\n")
+            self.out.write(dump(value) + "\n")
             return
         self.out.write("{")
         for index, (name, content) in enumerate(fields.items()):
@@ -219,7 +229,7 @@ class Console:
     def _write_table(self, records: Iterator[Mapping[str, Any]], columns: Sequence[str], total: Callable[[], int] | None) -> None:
         if not self.is_terminal:
             for record in records:
-                self.out.write("\t".join(_harmless(cell(record[name])) for name in columns) + "\n")
+                self.out.write("\t".join(_in_a_line(record[name]) for name in columns) + "\n")
             return
         from rich import box
         from rich.console import Console as Terminal
@@ -229,12 +239,25 @@ class Console:
         shown = list(islice(records, ROWS_ON_A_TERMINAL))
         table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
         for record in shown:
-            table.add_row(*(Text(_harmless(cell(record[name]))) for name in columns))
-        Terminal(file=self.out, highlight=False).print(table)
+            table.add_row(*(Text(_in_a_line(record[name])) for name in columns))
+        terminal = Terminal(file=self.out, highlight=False)
+        if terminal.no_color:  # it would still write bold
+            terminal = Terminal(file=self.out, highlight=False, color_system=None)
+        terminal.print(table)
         if len(shown) == ROWS_ON_A_TERMINAL:
             count = total() if total else ROWS_ON_A_TERMINAL + sum(1 for _ in records)
             if count > len(shown):
                 self.say(f"{len(shown)} of {count:,}; all of them with --format jsonl, or in a pipe")
+
+
+def _names(row: object) -> list[str]:
+    return [field.name for field in dataclasses.fields(row)]  # type: ignore[arg-type]
+
+
+def _require_columns(first: Sequence[object], columns: Sequence[str]) -> None:
+    for row in first:
+        if unknown := [name for name in columns if name not in _names(row)]:
+            raise UsageError(f"No column {', '.join(unknown)}", f"There are: {', '.join(_names(row))}")
 
 
 def dump(value: object) -> str:
@@ -253,6 +276,10 @@ def cell(value: object) -> str:
     return str(json_ready(value)) if isinstance(value, datetime) else str(value)
 
 
-def _harmless(text: str) -> str:
-    """Text without control characters, so that stored data cannot drive a terminal."""
+def _in_a_line(value: object) -> str:
+    return harmless(cell(value).translate(_BREAKS))
+
+
+def harmless(text: str) -> str:
+    """Text without control characters (tab and line feed stay), so that stored data cannot drive a terminal."""
     return _CONTROL.sub("�", text)
