@@ -207,7 +207,7 @@ def _stats_lines(found: Stats) -> Iterator[str]:
         yield f"  {status:<20} {number:>8,} {_bar(number, widest)}"
     yield "Monthly recurring revenue"
     for revenue in found.revenue:
-        yield f"  {revenue.currency.upper():<20} {revenue.monthly / 100:>12,.2f} from {revenue.subscriptions:,} subscriptions"
+        yield f"  {revenue.currency.upper():<20} {revenue.shown:>14} from {revenue.subscriptions:,} subscriptions"
     yield "Trials ending"
     most = max((ending.trials for ending in found.trials_ending), default=1)
     for ending in found.trials_ending:

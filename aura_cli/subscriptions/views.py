@@ -12,6 +12,10 @@ from aura_cli.db.shared import subscriptions as local
 from aura_cli.db.shared import users
 from aura_cli.subscriptions.tables import subscription_states as states
 
+# How many decimals a currency's smallest unit has, where not two (Stripe, "Supported currencies")
+DECIMALS = dict.fromkeys("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split(), 0) | dict.fromkeys(
+    "bhd jod kwd omr tnd".split(), 3
+)
 MONTHS = {"day": 30.0, "week": 30.0 / 7, "month": 1.0, "year": 1 / 12}  # interval → how often a month it is paid
 
 
@@ -40,6 +44,12 @@ class Revenue:
     currency: str
     monthly: int
     subscriptions: int
+
+    @property
+    def shown(self) -> str:
+        """The amount with the currency's decimals."""
+        decimals = DECIMALS.get(self.currency, 2)
+        return f"{self.monthly / 10**decimals:,.{decimals}f}"
 
 
 @dataclass(frozen=True)
