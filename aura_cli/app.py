@@ -1,6 +1,8 @@
 """The root of the command tree: global options, groups loaded when they are needed, errors turned into exit codes."""
 
+import io
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -97,23 +99,29 @@ class LazyGroup(TyperGroup):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"aura {__version__}\n")
+        raise typer.Exit
+
+
 def root() -> Command:
     """The whole command tree as one Click command."""
     app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None, no_args_is_help=True, epilog=EPILOG)
 
     @app.callback()
-    def aura(version: bool = typer.Option(False, "--version", "-V", help="Print the version and exit.")) -> None:
+    def aura(
+        version: bool = typer.Option(False, "--version", "-V", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ) -> None:
         """The operators' command line of AURA: users, money, mail, chats and connections, kept in order."""
-        if version:
-            sys.stdout.write(f"aura {__version__}\n")
-            raise typer.Exit
 
     return typer.main.get_command(app)
 
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error has been told to the person by then."""
-    console = Console()
+    _mend_streams()
+    console = Console(as_json="--json" in argv)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         arguments = split_arguments(argv)
@@ -127,32 +135,41 @@ def run(argv: Sequence[str]) -> int:
                 if not isinstance(error, (AuraError, BrokenPipeError)) and not _known(error):
                     runtime.report(error)
                 raise
-    except AuraError as error:
-        console.error(error)
-        return error.exit_code
     except (KeyboardInterrupt, Terminated) as stop:
         console.warn("Stopped at a safe point; nothing is half-written.")
         return 143 if isinstance(stop, Terminated) else 130
-    except BrokenPipeError:
-        sys.stdout = None  # nobody reads any more: nothing to flush at exit
+    except BrokenPipeError:  # `| head` has read enough; what is still buffered goes nowhere, without a complaint at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 (the last place that can tell the person)
-        return _unforeseen(error, console, debug="--debug" in argv)
+        return _tell(error, console, debug="--debug" in argv)
+
+
+def _mend_streams() -> None:
+    """Give the program the streams that its caller closed (`>&-`); no character is an error where the terminal lacks it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 (open until the process ends)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _invoke(words: list[str], runtime: Runtime) -> int:
+    """Parse and run as Click's `main` does, which would turn a closed pipe and Ctrl-C into exit codes of its own."""
+    command = root()
     try:
-        code = root().main(words, "aura", standalone_mode=False, obj=runtime)
+        with command.make_context("aura", words, obj=runtime) as context:
+            command.invoke(context)
+    except typer.Exit as ended:
+        return ended.exit_code
     except NoArgsIsHelpError as help_text:
         runtime.console.out.write(help_text.format_message() + "\n")
         return 2
     except ClickException as error:
         raise UsageError(error.format_message(), _usage(error)) from None
     except typer.Abort:
-        return 130
-    if code == 130:
-        raise KeyboardInterrupt
-    return code if isinstance(code, int) else 0
+        raise KeyboardInterrupt from None
+    return 0
 
 
 def _usage(error: ClickException) -> str:
@@ -160,20 +177,17 @@ def _usage(error: ClickException) -> str:
     return f"See: {context.command_path} --help" if context else ""
 
 
-def _unforeseen(error: Exception, console: Console, *, debug: bool) -> int:
-    translated = _known(error)
-    if translated:
-        console.error(translated)
-    if debug or not translated:
+def _tell(error: Exception, console: Console, *, debug: bool) -> int:
+    """Tell the person of an error, with --debug of where it comes from, and return its exit code."""
+    if debug:
         import traceback
 
-        lines = traceback.format_exception(error) if debug else ()
-        console.warn("".join(lines))
-    if translated:
-        return translated.exit_code
-    bug = AuraError(f"Unforeseen: {type(error).__name__}: {error}", "This is a bug in aura; --debug shows where")
-    console.error(bug)
-    return bug.exit_code
+        console.warn("".join(traceback.format_exception(error)).rstrip())
+    told = error if isinstance(error, AuraError) else _known(error)
+    if not told:
+        told = AuraError(f"Unforeseen: {type(error).__name__}: {error}", "This is a bug in aura; --debug shows where")
+    console.error(told)
+    return told.exit_code
 
 
 def _known(error: Exception) -> AuraError | None:

@@ -85,6 +85,7 @@ class Console:
 
     def warn(self, text: str) -> None:
         """A line for the person that even `-q` does not silence."""
+        self.end_progress()
         with suppress(BrokenPipeError):  # nobody listens; the work goes on
             print(harmless(self.redact(text)), file=self.err, flush=True)
 
