@@ -2,7 +2,24 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, Text, and_, case, cast, func, literal, null, or_, select, union, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    FromClause,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    except_,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union,
+    union_all,
+)
 
 from aura_cli.db.shared import users
 from aura_cli.db.types import Json, json_record
@@ -29,17 +46,14 @@ def owners(scope: Scope, plan_id: str, among: ColumnElement[Any] | None = None) 
     return union_all(select(one.c.customer, cast(one.c.user_id, users.c.id.type).label("user_id")), planned).subquery("owner")
 
 
-def unlinked_customers(scope: Scope) -> Select[Any]:
-    """Customers with a subscription that matters and no user, which have not been asked about yet."""
+def unlinked_customers(scope: Scope) -> CompoundSelect[Any]:
+    """Customers with a subscription that matters and no user, which have not been asked about yet.
+
+    As sets, because nothing of ours may index the web app's column.
+    """
     asked = select(staged_customers.c.id).where(staged_customers.c.scan_id == scope.scan_id)
     matters = nearest(remote.c.status).is_not(None) if scope.history else remote.c.status.not_in(ENDED)
-    linked = select(1).select_from(users).where(users.c.stripe_customer_id == remote.c.customer).exists()
-    return (
-        select(remote.c.customer)
-        .distinct()
-        .where(scope.seen, matters, ~linked, remote.c.customer.not_in(asked))
-        .order_by(remote.c.customer)
-    )
+    return except_(select(remote.c.customer).where(scope.seen, matters), select(users.c.stripe_customer_id), asked)
 
 
 def _matches(scope: Scope) -> FromClause:
@@ -92,14 +106,9 @@ def ambiguous_link(scope: Scope, plan_id: str) -> Select[Any]:
     )
     living = select(remote.c.customer).where(scope.seen, remote.c.status.not_in(ENDED))
     asked = _reported(c.id, why).where(c.scan_id == scope.scan_id, c.id.in_(living), or_(c.deleted, c.id.not_in(planned)))
-    twice = select(users.c.stripe_customer_id).where(users.c.stripe_customer_id.is_not(None))
-    twice = twice.group_by(users.c.stripe_customer_id).having(func.count() > 1)
-    missing = (
-        select(remote.c.customer)
-        .where(scope.seen, remote.c.id.in_(on_side(scope, REMOTE)), remote.c.customer.in_(twice))
-        .distinct()
-        .subquery()
-    )
+    wanted = select(remote.c.customer).where(scope.seen, remote.c.id.in_(on_side(scope, REMOTE)))
+    missing = select(users.c.stripe_customer_id.label("customer")).where(users.c.stripe_customer_id.in_(wanted))
+    missing = missing.group_by(users.c.stripe_customer_id).having(func.count() > 1).subquery()
     both = union_all(asked, _reported(missing.c.customer, literal("several users are linked"))).subquery()
     return select(*both.c).order_by(both.c.key)
 
