@@ -15,6 +15,7 @@ from typing import Any, Self
 import httpx
 
 from aura_cli.errors import ConfigurationError, NotFoundError, ServiceError, UnreachableError
+from aura_cli.settings import LOOPBACK_HOSTS
 
 ATTEMPTS = 6
 LONGEST_WAIT = 60.0
@@ -49,20 +50,28 @@ class Service:
     headers: Mapping[str, str] = field(repr=False)
     rate: Rate
     describe: Callable[[bytes], str] = lambda body: ""
+    timeout: float = 30.0  # seconds without a byte
     stop: threading.Event = field(default_factory=threading.Event)
     _client: httpx.Client | None = field(default=None, repr=False)
 
     def __enter__(self) -> Self:
         try:
-            self._client = httpx.Client(
-                base_url=self.base,
-                headers=dict(self.headers),
-                timeout=httpx.Timeout(30, connect=10),
-                limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
-                trust_env=not _is_loopback(self.base),
-            )
-        except (httpx.InvalidURL, ValueError) as error:
-            raise ConfigurationError(f"{self.name}: the base address {self.base!r} is malformed", str(error)) from error
+            address = httpx.URL(self.base)
+        except httpx.InvalidURL as error:
+            raise self._misconfigured(str(error)) from error
+        if address.scheme not in ("http", "https") or not address.host:
+            raise self._misconfigured("It must begin with https://")
+        try:
+            headers = httpx.Headers(dict(self.headers))
+        except UnicodeEncodeError:
+            raise ConfigurationError(f"{self.name}: a credential holds characters that no HTTP header may carry") from None
+        self._client = httpx.Client(
+            base_url=address,
+            headers=headers,
+            timeout=httpx.Timeout(self.timeout, connect=min(self.timeout, 10)),
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
+            trust_env=address.host not in LOOPBACK_HOSTS,
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,36 +84,58 @@ class Service:
         return self.call("GET", path, params=params)
 
     def call(
-        self, method: str, path: str, *, params: Mapping[str, Any] | None = None, json: object = None, repeatable: bool = True
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: object = None,
+        repeatable: bool | None = None,
     ) -> bytes:
-        """The body of a successful answer, after retries where `repeatable`. Raises as `get` does."""
+        """The body of a successful answer, after retries where `repeatable` (default: a GET is, nothing else). Raises as `get` does."""
         assert self._client is not None, "use the service as a context manager"
-        attempts = ATTEMPTS if repeatable else 1
+        attempts = ATTEMPTS if repeatable or (repeatable is None and method == "GET") else 1
         for attempt in range(1, attempts + 1):
             self.rate.wait(self.stop)
             if self.stop.is_set():
                 raise UnreachableError(f"{self.name}: stopped before {method} {path}")
             try:
                 answer = self._client.request(method, path, params=params, json=json)
-            except httpx.InvalidURL as error:
-                raise ConfigurationError(f"{self.name}: the base address {self.base!r} is malformed", str(error)) from error
+            except httpx.LocalProtocolError as error:
+                raise ConfigurationError(f"{self.name}: a credential or address cannot be sent: {error}") from error
+            except httpx.DecodingError as error:
+                raise ServiceError(f"{self.name} answered {method} {path} with what cannot be unpacked: {error}") from error
             except httpx.TransportError as error:
                 if attempt == attempts:
-                    raise UnreachableError(
-                        f"{self.name} could not be reached at {self.base}: {type(error).__name__} {error}".rstrip(), "Trying again is safe"
-                    ) from error
+                    raise self._unreachable(error, safe=attempts > 1) from error
                 self.stop.wait(_backoff(attempt))
                 continue
             if answer.is_success:
-                return answer.content
+                return self._body(answer, method, path)
             if answer.status_code not in _AGAIN or attempt == attempts:
                 raise self._failure(answer, method, path)
             self.stop.wait(_wait_for(answer, attempt))
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        raise AssertionError("the last attempt returns or raises")
+
+    def _body(self, answer: httpx.Response, method: str, path: str) -> bytes:
+        if answer.headers.get("content-type", "").startswith("text/html"):
+            said = f"{self.name} answered {method} {path} with a web page"
+            raise ServiceError(said, f"Is {self.base} its address, or a proxy's?", status=answer.status_code)
+        return answer.content
+
+    def _misconfigured(self, why: str) -> ConfigurationError:
+        return ConfigurationError(f"{self.name}: the base address {self.base!r} is malformed", why)
+
+    def _unreachable(self, error: httpx.TransportError, *, safe: bool) -> UnreachableError:
+        what = f"{type(error).__name__} {error}".rstrip()
+        hint = "Trying again is safe" if safe else "It may have been carried out all the same: look before you try again"
+        return UnreachableError(f"{self.name} could not be reached at {self.base}: {what}", hint)
 
     def _failure(self, answer: httpx.Response, method: str, path: str) -> Exception:
         said = self.describe(answer.content)[:300]
         message = f"{self.name} answered {answer.status_code} to {method} {path}" + (f": {said}" if said else "")
+        if answer.is_redirect:  # following it would hand the credentials to whoever it names
+            return ServiceError(message, "It sends us elsewhere; is the base address right?", status=answer.status_code)
         match answer.status_code:
             case 401 | 403:
                 return ConfigurationError(message, f"Check the credentials for {self.name}")
@@ -128,9 +159,3 @@ def _wait_for(answer: httpx.Response, attempt: int) -> float:
     except (ValueError, TypeError):
         return _backoff(attempt)
     return min(LONGEST_WAIT, max(0.0, seconds))
-
-
-def _is_loopback(base: str) -> bool:
-    from urllib.parse import urlsplit
-
-    return urlsplit(base).hostname in ("127.0.0.1", "::1", "localhost")
