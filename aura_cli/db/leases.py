@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from time import monotonic
 
 from sqlalchemy import ColumnElement, Connection, Engine, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from aura_cli.db.engine import is_sqlite, writing
 from aura_cli.db.tables import leases
@@ -23,6 +24,7 @@ from aura_cli.errors import ConflictError
 
 LEASE_SECONDS = 90
 RENEW_SECONDS = 20
+UNKNOWN = "unknown"
 
 
 @dataclass
@@ -51,7 +53,7 @@ class Lease:
 @contextmanager
 def lease(engine: Engine, name: str) -> Iterator[Lease]:
     """Hold the lease `name` for the block. Raises ConflictError (exit 6), naming the holder, where it is taken."""
-    owner = f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}:{secrets.token_hex(4)}"
+    owner = f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}:{_machine()}:{secrets.token_hex(4)}"
     with writing(engine) as connection:
         _forget_the_dead(connection, name)
         if not _take(connection, name, owner):
@@ -65,7 +67,7 @@ def lease(engine: Engine, name: str) -> Iterator[Lease]:
     try:
         yield held
     finally:
-        with writing(engine) as connection:
+        with suppress(DBAPIError), writing(engine) as connection:  # it ends by itself: no reason to hide what happened before
             connection.execute(leases.delete().where(leases.c.name == name, leases.c.owner == owner))
 
 
@@ -83,17 +85,18 @@ def _forget_the_dead(connection: Connection, name: str) -> None:
     holder = connection.execute(select(leases.c.owner).where(leases.c.name == name)).scalar()
     if holder is None:
         return
-    host, process, started, _ = holder.split(":")
-    if host == socket.gethostname() and _started(int(process)) != started:
+    host, process, started, machine = holder.split(":")[:4]
+    if (host, machine) == (socket.gethostname(), _machine()) and _started(int(process)) not in (started, UNKNOWN):
         connection.execute(leases.delete().where(leases.c.name == name, leases.c.owner == holder))
 
 
 def _started(process: int) -> str:
-    """When a process of this machine started, in clock ticks since boot (proc(5), field 22); empty where there is none."""
+    """When a process of this machine started, in clock ticks since boot (proc(5), field 22); empty where it runs no more."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    except (OSError, IndexError):
-        return "" if _is_gone(process) else "running"
+        state, *fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return "" if _is_gone(process) else UNKNOWN
+    return "" if state in "ZX" else fields[18]
 
 
 def _is_gone(process: int) -> bool:
@@ -104,6 +107,14 @@ def _is_gone(process: int) -> bool:
     except OSError:
         return False
     return False
+
+
+def _machine() -> str:
+    """What tells containers of one name apart, whose process numbers mean different processes; empty where there is no /proc."""
+    try:
+        return f"{Path('/proc/self/ns/pid').stat().st_ino}-{Path('/proc/sys/kernel/random/boot_id').read_text()[:8]}"
+    except OSError:
+        return ""
 
 
 def _expiry() -> ColumnElement[datetime]:

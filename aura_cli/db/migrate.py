@@ -50,8 +50,7 @@ def require_current(engine: Engine) -> None:
         version = _version_quickly(connection)
     if version is None:
         raise ConfigurationError("This database has no aura schema yet", "Run: aura db upgrade")
-    if version > HEAD:
-        raise ConfigurationError(f"The database's schema ({version}) is newer than this program ({HEAD})", "Install the newer aura")
+    _refuse_newer(version)
     if version < HEAD:
         raise ConfigurationError(f"The database's schema ({version}) is older than this program ({HEAD})", "Run: aura db upgrade")
 
@@ -66,8 +65,7 @@ def upgrade(engine: Engine, *, dry_run: bool = False) -> Upgrade:
         if not is_sqlite(connection):
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
         before = current(connection)
-        if before and before > HEAD:
-            raise ConfigurationError(f"The database's schema ({before}) is newer than this program ({HEAD})", "Install the newer aura")
+        _refuse_newer(before)
         state = examine(connection)
         _refuse_differences(state)
         made = state.absent if before is None else ()
@@ -88,6 +86,7 @@ def downgrade(engine: Engine, *, discard: bool = False) -> Upgrade:
         before = current(connection)
         if before is None:
             raise NotFoundError("This database has no aura schema")
+        _refuse_newer(before)
         if not discard and (full := _filled_tables(connection)):
             raise ConflictError(f"These tables hold rows: {', '.join(full)}", "Add --discard to drop them all the same")
         _run(connection, "downgrade", "-1")
@@ -111,6 +110,11 @@ def _version_quickly(connection: Connection) -> str | None:
         if state in ("42P01", "3F000") or "no such table" in str(error.orig):
             return None
         raise
+
+
+def _refuse_newer(version: str | None) -> None:
+    if version and version > HEAD:
+        raise ConfigurationError(f"The database's schema ({version}) is newer than this program ({HEAD})", "Install the newer aura")
 
 
 def _refuse_differences(state: Adoption) -> None:
@@ -143,7 +147,8 @@ def _config(connection: Connection) -> "Config":
 
     packaged = Path(__file__).parent.parent / "_migrations"
     config = Config()
-    config.set_main_option("script_location", str(packaged if packaged.is_dir() else packaged.parent.parent / "migrations"))
+    scripts = packaged if packaged.is_dir() else packaged.parent.parent / "migrations"
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config
 

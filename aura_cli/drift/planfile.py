@@ -7,7 +7,7 @@ ids where a person would want e-mail addresses. A file is only readable by its o
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -41,21 +41,30 @@ def save(engine: Engine, plan_id: str, identity: Identity, path: Path) -> None:
             "created_at": rfc3339(plan.created_at),
             "binding": asdict(identity),
         }
-        partial = path.with_name(path.name + ".partial")
         try:
-            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                digest = hashlib.sha256(_line(header))
-                for line in _lines(connection, plan_id):
-                    digest.update(line)
-                file.write(json.dumps({**header, "sha256": digest.hexdigest()}) + "\n")
-                file.writelines(line.decode() for line in _lines(connection, plan_id))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+            _write(path, header, lambda: _lines(connection, plan_id))
+        except (OSError, ValueError) as error:  # a path without a name ("." or "/") is a plain ValueError
+            raise UsageError(f"{path} cannot be written: {getattr(error, 'strerror', error)}") from error
+
+
+def _write(path: Path, header: Mapping[str, Any], lines: Callable[[], Iterator[bytes]]) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(_line({**header, "sha256": _digest(header, lines())}) + b"\n")
+            file.writelines(lines())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _digest(header: Mapping[str, Any], content: Iterable[bytes]) -> str:
+    digest = hashlib.sha256(_line(header))
+    for part in content:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def read(path: Path, identity: Identity, now: datetime, kinds: Mapping[str, Kind]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -65,21 +74,19 @@ def read(path: Path, identity: Identity, now: datetime, kinds: Mapping[str, Kind
     ConfigurationError for the plan of another environment; ConflictError for an incomplete or stale one.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        header, *rows = [json.loads(line) for line in lines] or [None]
+        first, _, body = path.read_bytes().partition(b"\n")
+        header = json.loads(first)
         claimed = header.pop("sha256")
-        created = datetime.fromisoformat(header["created_at"])
         if header["format"] != FORMAT:
             raise UsageError(f"{path} is a plan of another format: {header['format']}")
-        digest = hashlib.sha256(_line(header))
-        for row in rows:
-            digest.update(_line({name: row[name] for name in _COLUMNS}) + b"\n")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{path} is no plan file") from error
-    if digest.hexdigest() != claimed:
+    if _digest(header, [body]) != claimed or _line({**header, "sha256": claimed}) != first:
         raise UsageError(f"{path} was edited: its hash does not fit", "Make a new plan with --save-plan")
+    created = datetime.fromisoformat(header["created_at"])
+    rows = [json.loads(line) for line in body.splitlines()]
     if unknown := {row["kind"] for row in rows} - kinds.keys():
         raise UsageError(f"{path} holds changes that this program does not know: {', '.join(sorted(unknown))}")
     if header["binding"] != asdict(identity):
