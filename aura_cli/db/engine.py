@@ -67,6 +67,12 @@ def load(connection: Connection, table: Table, columns: Sequence[str], rows: Seq
             copy.write_row(row)
 
 
+def analyze(connection: Connection, table: Table) -> None:
+    """Tell PostgreSQL's planner what a table holds by now that was filled a moment ago: autovacuum looks once a minute."""
+    if not is_sqlite(connection):
+        connection.exec_driver_sql(f"ANALYZE {table.schema}.{table.name}")
+
+
 def is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 
@@ -85,7 +91,7 @@ def _require_recent_sqlite() -> None:
 
 def _prepare_sqlite(connection: Any, entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MILLISECONDS}", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={BUSY_MILLISECONDS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Select,
     Table,
     Text,
@@ -22,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from aura_cli.db.engine import is_sqlite
+from aura_cli.db.engine import analyze, is_sqlite
 from aura_cli.db.shared import subscriptions as local
 from aura_cli.db.shared import users
 from aura_cli.db.types import from_epoch, utc_now
@@ -30,7 +33,7 @@ from aura_cli.subscriptions.stripe import ENDED, NEAREST
 from aura_cli.subscriptions.tables import FACTS, customer_links, staged_differences, subscription_states
 from aura_cli.subscriptions.tables import staged_subscriptions as remote
 
-BOTH, REMOTE, LOCAL = "both", "remote", "local"
+REMOTE, LOCAL, CROWD = "remote", "local", "crowd"
 
 
 @dataclass(frozen=True)
@@ -85,17 +88,19 @@ def differing() -> dict[str, ColumnElement[bool]]:
 
 
 def compare(connection: Connection, scope: Scope) -> None:
-    """Put down, in one pass over both sides, which subscriptions need a closer look."""
+    """Put down, in one pass over both sides, which subscriptions need a closer look, and which users have several."""
+    analyze(connection, remote)
     connection.execute(staged_differences.delete().where(staged_differences.c.scan_id == scope.scan_id))
     theirs = select(remote).where(scope.seen).subquery("theirs")
     known = nearest(theirs.c.status).is_not(None)
     wanted = known if scope.history else and_(known, theirs.c.status.not_in(ENDED))
     ours = select(local).where(scope.ours).subquery("ours") if scope.narrow else local
+    differs: ColumnElement[str] = reduce(add, (case((said, f" {kind}"), else_="") for kind, said in _on(theirs, ours).items()))
     side = case(
-        (ours.c.id.is_(None), case((wanted, REMOTE), else_=None)),
+        (ours.c.id.is_(None), case((wanted, REMOTE), else_="")),
         (theirs.c.id.is_(None), LOCAL),
-        (and_(known, or_(*_on(theirs, ours))), BOTH),
-        else_=None,
+        (known, differs),
+        else_="",
     )
     joined = theirs.join(ours, ours.c.stripe_subscription_id == theirs.c.id, full=True)
     found = (
@@ -103,28 +108,37 @@ def compare(connection: Connection, scope: Scope) -> None:
         .select_from(joined)
         .subquery()
     )
-    rows = select(literal(scope.scan_id, staged_differences.c.scan_id.type), found.c.subscription, found.c.side).where(
-        found.c.side.is_not(None)
-    )
-    connection.execute(insert(staged_differences).from_select(["scan_id", "subscription", "side"], rows))
+    _put_down(connection, scope, select(found.c.subscription, found.c.side).where(found.c.side != "").subquery())
+    several = select(local.c.user_id).where(scope.ours).group_by(local.c.user_id).having(func.count() > 1).subquery()
+    _put_down(connection, scope, select(cast(several.c.user_id, Text), literal(CROWD)).subquery())
+    analyze(connection, staged_differences)
 
 
-def _on(theirs: Any, ours: Any) -> list[ColumnElement[bool]]:
+def _put_down(connection: Connection, scope: Scope, found: FromClause) -> None:
+    """Keep what was found: an id and its side."""
+    scan = literal(scope.scan_id, staged_differences.c.scan_id.type)
+    connection.execute(insert(staged_differences).from_select(["scan_id", "subscription", "side"], select(scan, *found.c)))
+
+
+def _on(theirs: Any, ours: Any) -> dict[str, ColumnElement[bool]]:
     """`differing` over the given sides of a join."""
     from sqlalchemy.sql.util import ClauseAdapter
 
-    adapters = [ClauseAdapter(theirs), *([ClauseAdapter(ours)] if ours is not local else [])]
-    conditions = list(differing().values())
-    for adapter in adapters:
-        conditions = [adapter.traverse(condition) for condition in conditions]
+    conditions = differing()
+    for adapter in [ClauseAdapter(theirs), *([ClauseAdapter(ours)] if ours is not local else [])]:
+        conditions = {kind: adapter.traverse(condition) for kind, condition in conditions.items()}
     return conditions
 
 
-def on_side(scope: Scope, *sides: str) -> Select[Any]:
-    """The ids that `compare` put down for `sides`."""
-    return select(staged_differences.c.subscription).where(
-        staged_differences.c.scan_id == scope.scan_id, staged_differences.c.side.in_(sides)
-    )
+def on_side(scope: Scope, side: str) -> Select[Any]:
+    """The ids that `compare` put down for `side`: subscriptions, and users for CROWD."""
+    return select(staged_differences.c.subscription).where(staged_differences.c.scan_id == scope.scan_id, staged_differences.c.side == side)
+
+
+def differing_in(scope: Scope, kind: str) -> Select[Any]:
+    """The ids of the subscriptions that `compare` found to differ in `kind`."""
+    differences = staged_differences.c
+    return select(differences.subscription).where(differences.scan_id == scope.scan_id, differences.side.contains(f" {kind}"))
 
 
 def by_status(connection: Connection, scope: Scope) -> dict[str, int]:

@@ -107,8 +107,8 @@ def ambiguous_link(scope: Scope, plan_id: str) -> Select[Any]:
     living = select(remote.c.customer).where(scope.seen, remote.c.status.not_in(ENDED))
     asked = _reported(c.id, why).where(c.scan_id == scope.scan_id, c.id.in_(living), or_(c.deleted, c.id.not_in(planned)))
     wanted = select(remote.c.customer).where(scope.seen, remote.c.id.in_(on_side(scope, REMOTE)))
-    missing = select(users.c.stripe_customer_id.label("customer")).where(users.c.stripe_customer_id.in_(wanted))
-    missing = missing.group_by(users.c.stripe_customer_id).having(func.count() > 1).subquery()
+    linked = select(users.c.stripe_customer_id.label("customer")).where(users.c.stripe_customer_id.in_(wanted))
+    missing = linked.group_by(users.c.stripe_customer_id).having(func.count() > 1).subquery()
     both = union_all(asked, _reported(missing.c.customer, literal("several users are linked"))).subquery()
     return select(*both.c).order_by(both.c.key)
 

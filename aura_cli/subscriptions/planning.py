@@ -7,9 +7,9 @@ from sqlalchemy import ColumnElement, FromClause, Select, Text, and_, case, cast
 
 from aura_cli.db.shared import MONTHLY_ALLOCATION, token_balances, token_top_ups, users
 from aura_cli.db.shared import subscriptions as local
-from aura_cli.db.types import Json, from_epoch, json_record, moved_by, text_of, utc_now
+from aura_cli.db.types import Id, Json, from_epoch, json_record, moved_by, text_of, utc_now
 from aura_cli.drift.tables import plan_rows
-from aura_cli.subscriptions.compare import BOTH, REMOTE, Scope, differing, entitles_at_stripe, nearest, on_side
+from aura_cli.subscriptions.compare import CROWD, REMOTE, Scope, differing, differing_in, entitles_at_stripe, nearest, on_side
 from aura_cli.subscriptions.grants import NO_ALLOCATION
 from aura_cli.subscriptions.owners import owners
 from aura_cli.subscriptions.tables import grants, staged_absences, staged_invoices, staged_sessions
@@ -48,7 +48,7 @@ def differences(scope: Scope, kind: str) -> Select[Any]:
     before = {name: local.c[name] for name in after}
     pairs = remote.join(local, local.c.stripe_subscription_id == remote.c.id)
     rows = row(remote.c.id, remote.c.id, local.c.user_id, record(**before), record(**after)).select_from(pairs)
-    return rows.where(scope.seen, remote.c.id.in_(on_side(scope, BOTH)), differing()[kind]).order_by(remote.c.id)
+    return rows.where(scope.seen, remote.c.id.in_(differing_in(scope, kind)), differing()[kind]).order_by(remote.c.id)
 
 
 def missing_locally(scope: Scope, plan_id: str) -> Select[Any]:
@@ -78,8 +78,8 @@ def projected(scope: Scope, plan_id: str) -> FromClause:
     chosen by created_at as it stands and as Stripe has it; of rows made in the same moment all have to.
     """
     missing = and_(plan_rows.c.plan_id == plan_id, plan_rows.c.kind == "missing_locally")
-    both = union_all(select(local.c.user_id).where(scope.ours), select(plan_rows.c.user_id).where(missing)).subquery()
-    several = select(both.c.user_id).group_by(both.c.user_id).having(func.count() > 1)
+    crowded = on_side(scope, CROWD).subquery()
+    several = union_all(select(cast(crowded.c.subscription, Id)), select(plan_rows.c.user_id).where(missing))
     now = utc_now()
     here = or_(local.c.status == "active", and_(local.c.status == "trialing", local.c.trial_end > now))
     known = nearest(remote.c.status).is_not(None)
@@ -139,20 +139,29 @@ def duplicate_active(scope: Scope, plan_id: str) -> Select[Any]:
     return row(cast(u.user_id, Text), u.first, u.user_id, record(count=u.count, first=u.first, last=u.last), nothing()).order_by(u.user_id)
 
 
-def entitled(scope: Scope, plan_id: str) -> FromClause:
-    """User and subscription of each subscription that gives access by now settled, rows that the plan adds included."""
+def unprovided(scope: Scope, plan_id: str) -> FromClause:
+    """User and subscription of each subscription that gives access by now settled, rows that the plan adds included, without a balance.
+
+    The balances are asked first: they leave few rows to join with Stripe's.
+    """
     condition = and_(scope.seen, entitles_at_stripe(), from_epoch(remote.c.created) < _ago(SETTLED_SECONDS))
     here = select(local.c.user_id, remote.c.id).select_from(remote.join(local, local.c.stripe_subscription_id == remote.c.id))
     added = select(plan_rows.c.user_id, remote.c.id).select_from(remote.join(plan_rows, plan_rows.c.key == remote.c.id))
     missing = and_(plan_rows.c.plan_id == plan_id, plan_rows.c.kind == "missing_locally")
-    return union_all(here.where(condition), added.where(condition, missing)).subquery("entitled")
+    return union_all(
+        here.where(condition, ~_provided(local.c.user_id)), added.where(condition, missing, ~_provided(plan_rows.c.user_id))
+    ).subquery("unprovided")
+
+
+def _provided(user: ColumnElement[Any]) -> ColumnElement[bool]:
+    b = token_balances.c
+    return select(1).select_from(token_balances).where(b.user_id == user, b.monthly_allocation != NO_ALLOCATION).exists()
 
 
 def balance(scope: Scope, plan_id: str) -> Select[Any]:
     """Users with access and no balance row, or one that only holds what was bought or granted beside a subscription."""
-    e, b = entitled(scope, plan_id), token_balances.c
-    one = select(e.c.user_id, func.min(e.c.id).label("id")).select_from(e.outerjoin(token_balances, b.user_id == e.c.user_id))
-    u = one.where(or_(b.id.is_(None), b.monthly_allocation == NO_ALLOCATION)).group_by(e.c.user_id).subquery()
+    e = unprovided(scope, plan_id)
+    u = select(e.c.user_id, func.min(e.c.id).label("id")).group_by(e.c.user_id).subquery()
     after = record(cause="subscription:" + u.c.id, tokens=literal(MONTHLY_ALLOCATION))
     return (
         row(cast(u.c.user_id, Text), u.c.id, u.c.user_id, nothing(), after)

@@ -8,13 +8,14 @@ from time import monotonic
 
 from sqlalchemy import Connection, Engine, func, select
 
-from aura_cli.db.engine import reading, writing
+from aura_cli.db.engine import analyze, reading, writing
 from aura_cli.db.leases import Lease
 from aura_cli.db.shared import subscriptions as local
 from aura_cli.drift import plan, scan
 from aura_cli.drift.apply import apply
 from aura_cli.drift.plan import Change
 from aura_cli.drift.scan import Fetch, Store, Window
+from aura_cli.drift.tables import plan_rows
 from aura_cli.errors import NotFoundError
 from aura_cli.subscriptions import planning, scanning
 from aura_cli.subscriptions.compare import LOCAL, Scope, by_status, compare, on_side, remember
@@ -94,7 +95,6 @@ def make_plan(engine: Engine, stripe: Service, wanted: Wanted, now: datetime, *,
     with writing(engine) as connection:
         lease.assert_held(connection)
         scanning.forget_old(connection)
-        _analyze(connection)
         compare(connection, scope)
         remember(connection, scope)
     settled = moment - planning.SETTLED_SECONDS
@@ -105,12 +105,19 @@ def make_plan(engine: Engine, stripe: Service, wanted: Wanted, now: datetime, *,
         here = connection.execute(select(func.count()).select_from(local).where(scope.ours)).scalar_one()
         command = f"reconcile {wanted.scope}".strip()
         made = plan.create(connection, command, subscriptions, complete=True, rows_here=here)
-        for kind, found in planning.everything(scope, sessions, made):
-            plan.add(connection, made, KINDS[kind], found)
+        fill(connection, made, scope, sessions)
         statuses = by_status(connection, scope)
         unknown = {status: count for status, count in statuses.items() if status not in NEAREST}
         _say_unknown(unknown, progress)
         return Planned(made, sum(statuses.values()), here, plan.counts(connection, made), unknown, begun)
+
+
+def fill(connection: Connection, plan_id: str, scope: Scope, sessions: str) -> None:
+    """Put all drift that `compare` and the probes found into a plan."""
+    for kind, found in planning.everything(scope, sessions, plan_id):
+        plan.add(connection, plan_id, KINDS[kind], found)
+        if kind == "missing_locally":  # what follows joins with these
+            analyze(connection, plan_rows)
 
 
 def report(engine: Engine, planned: Planned) -> Reconciliation:
@@ -234,12 +241,6 @@ def _leave_out_fresh_top_ups(engine: Engine, stripe: Service, sessions: str, set
         s = staged_sessions.c
         for batch in scanning.batched(fresh, 1_000):
             connection.execute(staged_sessions.delete().where(s.scan_id == sessions, s.id.in_(batch)))
-
-
-def _analyze(connection: Connection) -> None:
-    """Tell PostgreSQL's planner how large the staging is: it was empty a moment ago, and autovacuum looks once a minute."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("ANALYZE aura_ops.staged_subscriptions")
 
 
 def _say_unknown(unknown: Mapping[str, int], progress: Progress) -> None:

@@ -68,8 +68,8 @@ staged_differences = Table(  # what one comparison of both sides found to look a
     "staged_differences",
     METADATA,
     Column("scan_id", Id, primary_key=True),
-    Column("subscription", Text, primary_key=True),
-    Column("side", Text, nullable=False),  # both, remote, local
+    Column("subscription", Text, primary_key=True),  # or a user, where side is crowd
+    Column("side", Text, nullable=False),  # remote: only at Stripe, local: only here, crowd: has several, else the kinds of drift
     schema=OPS,
 )
 staged_absences = Table(  # rows here whose subscription a GET looked for; `absent` where Stripe said 404
