@@ -38,9 +38,9 @@ _BY_TEXT: tuple[tuple[tuple[str, ...], type[AuraError], str, str], ...] = (
 
 def translate(error: BaseException) -> AuraError | None:
     """The person's error for an error of the driver, or None where it is a bug of ours (bad SQL, a broken constraint)."""
-    if not isinstance(error, DBAPIError):
+    original = error.orig if isinstance(error, DBAPIError) else error  # COPY runs beside SQLAlchemy
+    if type(original).__module__.partition(".")[0] not in ("psycopg", "sqlite3"):
         return None
-    original = error.orig
     state = getattr(original, "sqlstate", None) or ""
     text = str(original).strip().splitlines()[0] if str(original).strip() else type(original).__name__
     for prefixes, kind, message, hint in _BY_STATE:
@@ -51,6 +51,6 @@ def translate(error: BaseException) -> AuraError | None:
     for words, kind, message, hint in _BY_TEXT:
         if any(word in lowered for word in words) and (words[0] != "role " or ("fatal:" in lowered and "does not exist" in lowered)):
             return kind(f"{message}: {text}", hint)
-    if refused and (error.connection_invalidated or type(original).__name__ == "OperationalError"):
+    if refused and (getattr(error, "connection_invalidated", False) or type(original).__name__ == "OperationalError"):
         return UnreachableError(f"The database could not be reached: {text}", "Trying again is safe")
     return None

@@ -51,13 +51,14 @@ class Page:
 
 Fetch = Callable[[Window], Page]
 Store = Callable[[Connection, Sequence[Sequence[Any]]], None]
+Result = tuple[list[Window], Sequence[Sequence[Any]]] | BaseException | None  # windows as they now are, rows; None: a thread ended
 
 
 class _Board:
     """Which window is whose, and the order in which results reach the writer."""
 
     def __init__(self, windows: Sequence[Window], *, splits: bool) -> None:
-        self.results: queue.Queue[tuple[list[Window], Sequence[Sequence[Any]]] | BaseException | None] = queue.Queue(PAGES_IN_FLIGHT)
+        self.results: queue.Queue[Result] = queue.Queue(PAGES_IN_FLIGHT)
         self._waiting = [window for window in windows if not window.done]
         self._active: dict[int, Window] = {}
         self._next_number = max((window.number for window in windows), default=-1) + 1
@@ -96,7 +97,7 @@ class _Board:
                 position = page.created[-1]
             window = replace(window, cursor=page.cursor, position=position, done=not more)
             self._active[number] = window
-            self._put(([window], rows))
+            self.put(([window], rows))
             if window.done:
                 del self._active[number]
             self._changed.notify_all()
@@ -119,10 +120,11 @@ class _Board:
         self._next_number += 1
         self._active[widest.number] = shorter = replace(widest, since=middle)
         self._active[half.number] = half
-        self._put(([shorter, half], ()))
+        self.put(([shorter, half], ()))
         return half
 
-    def _put(self, result: tuple[list[Window], Sequence[Sequence[Any]]]) -> None:
+    def put(self, result: Result) -> None:
+        """Hand something to the writer, for as long as there is one."""
         while not self.stopped:
             try:
                 self.results.put(result, timeout=0.5)
@@ -201,9 +203,9 @@ def _work(board: _Board, fetch: Fetch) -> None:
         while (window := board.take()) is not None:
             while not board.stopped and board.arrived(window.number, fetch(board.current(window.number))):
                 pass
-        board.results.put(None)
+        board.put(None)
     except BaseException as error:  # noqa: BLE001 (handed to the writer, which raises it)
-        board.results.put(error)
+        board.put(error)
 
 
 def _write(engine: Engine, scan_id: str, board: _Board, store: Store, lease: Lease, threads: int, tick: Callable[[int], None]) -> int:
@@ -212,23 +214,19 @@ def _write(engine: Engine, scan_id: str, board: _Board, store: Store, lease: Lea
         batch = [board.results.get()]
         while not board.results.empty():
             batch.append(board.results.get())
-        for result in batch:
+        pages = [result for result in batch if isinstance(result, tuple)]
+        rows = [row for _, some in pages for row in some]
+        if pages:
+            with writing(engine) as connection:
+                lease.assert_held(connection)
+                store(connection, rows)
+                _save(connection, scan_id, list({window.number: window for windows, _ in pages for window in windows}.values()))
+            count += len(rows)
+            tick(count)
+        for result in batch:  # what arrived before an error is stored by now
             if isinstance(result, BaseException):
                 raise result
-        windows: dict[int, Window] = {}
-        rows: list[Sequence[Any]] = []
-        for result in batch:
-            if result is None or isinstance(result, BaseException):
-                working -= 1
-                continue
-            windows.update((window.number, window) for window in result[0])
-            rows.extend(result[1])
-        with writing(engine) as connection:
-            lease.assert_held(connection)
-            store(connection, rows)
-            _save(connection, scan_id, list(windows.values()))
-        count += len(rows)
-        tick(count)
+        working -= batch.count(None)
     return count
 
 
