@@ -1,9 +1,9 @@
 """Can each room work on this database? Tables there, columns right, role allowed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, text
 
 from aura_cli.db.adoption import examine
 from aura_cli.db.engine import is_sqlite, reading
@@ -16,7 +16,6 @@ ROOMS: Mapping[str, Sequence[str]] = {  # room → the web app's tables that it 
     "integrations": ("users", "integrations", "audit_logs"),
     "mail": ("users", "team_invites", "team_members"),
 }
-_PRIVILEGES = ("SELECT", "INSERT", "UPDATE")
 
 
 @dataclass(frozen=True)
@@ -31,34 +30,37 @@ class RoomState:
 def check(engine: Engine) -> list[RoomState]:
     """One state a room, by looking alone."""
     with reading(engine) as connection:
-        version = current(connection)
-        general = () if version == HEAD else (f"schema is {version or 'absent'}, this program needs {HEAD}: run aura db upgrade",)
         state = examine(connection)
         denied = _denied(connection, state.present)
-        return [_room(room, tables, general, state.absent, [str(d) for d in state.differences], denied) for room, tables in ROOMS.items()]
+        outdated = () if OPS in denied else _outdated(current(connection))
+        wrong = [str(difference) for difference in (*state.differences, *state.obstacles)]
+        return [_room(room, tables, outdated, state.absent, wrong, denied) for room, tables in ROOMS.items()]
+
+
+def _outdated(version: str | None) -> tuple[str, ...]:
+    return () if version == HEAD else (f"schema is {version or 'absent'}, this program needs {HEAD}: run aura db upgrade",)
 
 
 def _room(
-    room: str, tables: Sequence[str], general: tuple[str, ...], absent: Sequence[str], differences: Sequence[str], denied: Mapping[str, str]
+    room: str, tables: Sequence[str], outdated: tuple[str, ...], absent: Sequence[str], wrong: Sequence[str], denied: Set[str]
 ) -> RoomState:
     reasons = [
-        *general,
+        *outdated,
         *(f"table {name} is absent" for name in tables if name in absent),
-        *(line for line in differences if line.split(".")[0] in tables),
-        *(f"the role may not {denied[name]} {name}" for name in (*tables, OPS) if name in denied),
+        *(line for line in wrong if line.split(".")[0] in tables),
+        *(f"the role may not read and write {'all of ' * (name == OPS)}{name}" for name in (*tables, OPS) if name in denied),
     ]
     return RoomState(room, not reasons, tuple(reasons))
 
 
-def _denied(connection: Connection, present: Sequence[str]) -> dict[str, str]:
-    """Table → what the role lacks there; `aura_ops` → the first lack in any table of ours."""
+def _denied(connection: Connection, present: Sequence[str]) -> set[str]:
+    """The shared tables that the role may not read and write; `aura_ops` where that is so of any table of ours."""
     if is_sqlite(connection):
-        return {}
-    question = text("SELECT bool_and(has_table_privilege(CAST(:table AS text), p)) FROM unnest(CAST(:privileges AS text[])) p")
-    lacks: dict[str, str] = {}
-    ours = [f"{OPS}.{name}" for name in inspect(connection).get_table_names(schema=OPS)]
-    for name in (*(f"{PUBLIC}.{name}" for name in present), *ours):
-        if not connection.execute(question, {"table": name, "privileges": list(_PRIVILEGES)}).scalar():
-            schema, _, table = name.partition(".")
-            lacks.setdefault(OPS if schema == OPS else table, "read and write" if schema == PUBLIC else "read and write all of")
-    return lacks
+        return set()
+    lacking = text(
+        """SELECT DISTINCT CASE nspname WHEN :ours THEN nspname ELSE relname END FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE relkind IN ('r', 'p') AND (nspname = :ours OR (nspname = :theirs AND relname = ANY(CAST(:present AS text[]))))
+        AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(pg_class.oid, 'SELECT')
+                 AND has_table_privilege(pg_class.oid, 'INSERT') AND has_table_privilege(pg_class.oid, 'UPDATE'))"""
+    )
+    return set(connection.execute(lacking, {"ours": OPS, "theirs": PUBLIC, "present": list(present)}).scalars())
