@@ -28,7 +28,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from aura_cli.audit.log import record
 from aura_cli.db.engine import is_sqlite
-from aura_cli.db.shared import MONTHLY_ALLOCATION, token_balances, token_top_ups, users
+from aura_cli.db.shared import MONTHLY_ALLOCATION, subscriptions, token_balances, token_top_ups, users
 from aura_cli.db.types import json_field, utc_now
 from aura_cli.drift.kinds import field
 from aura_cli.drift.tables import plan_rows
@@ -103,11 +103,13 @@ def ungranted() -> ColumnElement[bool]:
 
 
 def balance_is_absent() -> ColumnElement[bool]:
-    """Over plan_rows: the user has no balance row with an allocation, the cause was never granted, and there is room for it."""
-    b = token_balances.c
+    """Over plan_rows: the subscription is the user's, who has no balance row with an allocation; the cause was never granted; it fits."""
+    b, s = token_balances.c, subscriptions.c
+    theirs = select(1).select_from(subscriptions)
+    theirs = theirs.where(s.stripe_subscription_id == plan_rows.c.subscription, s.user_id == plan_rows.c.user_id)
     full = b.balance > literal(LARGEST) - cast(field("after", "tokens"), Integer)
     row = select(1).select_from(token_balances).where(b.user_id == plan_rows.c.user_id, or_(b.monthly_allocation != NO_ALLOCATION, full))
-    return and_(ungranted(), ~row.exists())
+    return and_(ungranted(), theirs.exists(), ~row.exists())
 
 
 def reset_is_as_before() -> ColumnElement[bool]:
@@ -119,9 +121,15 @@ def reset_is_as_before() -> ColumnElement[bool]:
 
 
 def top_up_is_absent() -> ColumnElement[bool]:
-    """Over plan_rows: the session has no top-up row, its cause was never granted, and the balance can hold all that is pending."""
+    """Over plan_rows: the session has no top-up row, its cause was never granted, and the balance can hold all that is pending.
+
+    Where only the customer says whose it is, that link still holds.
+    """
     booked = select(1).select_from(token_top_ups).where(token_top_ups.c.stripe_session_id == plan_rows.c.key)
-    return and_(ungranted(), ~booked.exists(), tuple_(plan_rows.c.plan_id, plan_rows.c.user_id).not_in(_overflowing()))
+    customer = field("after", "customer")
+    theirs = select(1).select_from(users).where(users.c.id == plan_rows.c.user_id, users.c.stripe_customer_id == customer)
+    owned = or_(customer.is_(None), theirs.exists())
+    return and_(ungranted(), owned, ~booked.exists(), tuple_(plan_rows.c.plan_id, plan_rows.c.user_id).not_in(_overflowing()))
 
 
 def _overflowing() -> Select[Any]:

@@ -206,8 +206,9 @@ def renewal_missing(scope: Scope) -> Select[Any]:
 def topup_missing(scope: Scope, sessions_scan: str, plan_id: str) -> Select[Any]:
     """Paid top-ups without their row, whose user is known by the session or by its customer."""
     s = staged_sessions.c
-    source, user = _session_users(scope, plan_id)
-    after = record(cause="session:" + s.id, tokens=s.tokens, amount=s.amount, package=s.package)
+    source, named, user = _session_users(scope, plan_id)
+    customer = case((named.is_(None), s.customer))
+    after = record(cause="session:" + s.id, tokens=s.tokens, amount=s.amount, package=s.package, customer=customer)
     rows = row(s.id, cast(null(), Text), user, nothing(), after).select_from(source)
     return rows.where(_unbooked(sessions_scan), user.is_not(None)).order_by(s.id)
 
@@ -215,7 +216,7 @@ def topup_missing(scope: Scope, sessions_scan: str, plan_id: str) -> Select[Any]
 def homeless_topups(scope: Scope, sessions_scan: str, plan_id: str) -> Select[Any]:
     """Paid top-ups of nobody that we know."""
     s = staged_sessions.c
-    source, user = _session_users(scope, plan_id)
+    source, _, user = _session_users(scope, plan_id)
     rows = row(s.id, cast(null(), Text), user, record(session=s.id, customer=s.customer, tokens=s.tokens), nothing()).select_from(source)
     return rows.where(_unbooked(sessions_scan), user.is_(None)).order_by(s.id)
 
@@ -225,12 +226,13 @@ def unbooked_sessions(sessions_scan: str) -> Select[Any]:
     return select(staged_sessions.c.id).where(_unbooked(sessions_scan))
 
 
-def _session_users(scope: Scope, plan_id: str) -> tuple[FromClause, ColumnElement[Any]]:
+def _session_users(scope: Scope, plan_id: str) -> tuple[FromClause, ColumnElement[Any], ColumnElement[Any]]:
+    """Sessions with the user whom each names itself, and that one or else the owner of its customer."""
     s, owner = staged_sessions.c, owners(scope, plan_id, among=staged_sessions.c.customer)
     named = users.alias("named")
     by_name = named.c.id == cast(s.user_reference, named.c.id.type)
     source = staged_sessions.outerjoin(named, by_name).outerjoin(owner, owner.c.customer == s.customer)
-    return source, func.coalesce(named.c.id, owner.c.user_id, type_=users.c.id.type)
+    return source, named.c.id, func.coalesce(named.c.id, owner.c.user_id, type_=users.c.id.type)
 
 
 def _unbooked(sessions_scan: str) -> ColumnElement[bool]:
