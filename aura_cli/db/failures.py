@@ -22,6 +22,12 @@ _BY_TEXT: tuple[tuple[tuple[str, ...], type[AuraError], str, str], ...] = (
         "DATABASE_URL is malformed",
         "Remove the parameter",
     ),
+    (
+        ('value: "', "does not support ssl", "certificate"),
+        ConfigurationError,
+        "The database connection is not set up right",
+        "Check the parameters in DATABASE_URL",
+    ),
     (("role ", "database "), ConfigurationError, "The database refused the login", "Check user and database name in DATABASE_URL"),
     (
         ("readonly database", "read-only", "unable to open database"),
