@@ -85,7 +85,7 @@ def everybody(engine: Engine, chosen: Filter = EVERYBODY, limit: int | None = No
     """People, the newest first, streamed."""
     statement = _select().where(*chosen.conditions()).order_by(users.c.created_at.desc(), users.c.id).limit(limit)
     with reading(engine) as connection:
-        for row in connection.execution_options(yield_per=ROWS_AT_ONCE).execute(statement):
+        for row in connection.execute(statement, execution_options={"yield_per": ROWS_AT_ONCE}):
             yield User(*row)
 
 

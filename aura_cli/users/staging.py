@@ -120,7 +120,7 @@ def changes(connection: Connection, scan_id: str) -> Iterator[Change]:
         .where(_usable(scan_id), or_(users.c.id.is_(None), _differs()))
         .order_by(staged_users.c.batch, staged_users.c.privy_user_id)
     )
-    for did, user, *values in connection.execution_options(yield_per=1_000).execute(statement):
+    for did, user, *values in connection.execute(statement, execution_options={"yield_per": 1_000}):
         if user is None:
             yield Change(did, None, "privy_user_id", None, did)
         for name, old, new in zip(FIELDS, values[: len(FIELDS)], values[len(FIELDS) :], strict=True):
@@ -185,4 +185,5 @@ def _facts_differ() -> ColumnElement[bool]:
 def _insert(connection: Connection, table: Table, rows: Select[Any]) -> int:
     """Insert `rows` where they are new; returns how many were."""
     insert = (sqlite.insert if is_sqlite(connection) else postgresql.insert)(table)
-    return connection.execute(insert.from_select(list(rows.selected_columns.keys()), rows).on_conflict_do_nothing()).rowcount
+    statement = insert.from_select(list(rows.selected_columns.keys()), rows).on_conflict_do_nothing()
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount

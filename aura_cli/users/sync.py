@@ -136,15 +136,17 @@ class Sync:
         begun = monotonic()
         with lease(self.engine, LEASE) as held:
             intake = self._scan(held, DRY, fresh=True)
-            missing = self._missing(intake, held)
-            self._name_failures(intake.scan_id)
-            with reading(self.engine) as connection:
-                merged = staging.count_changes(connection, intake.scan_id)
-                intake.counts.created, intake.counts.updated = merged.created, merged.updated
-                result = intake.counts.result(missing, begun, dry_run=True)
-                yield Planned(**asdict(result), changes=staging.changes(connection, intake.scan_id))
-            with writing(self.engine) as connection:
-                staging.forget(connection, intake.scan_id)
+            try:
+                missing = self._missing(intake, held)
+                self._name_failures(intake.scan_id)
+                with reading(self.engine) as connection:
+                    merged = staging.count_changes(connection, intake.scan_id)
+                    intake.counts.created, intake.counts.updated = merged.created, merged.updated
+                    result = intake.counts.result(missing, begun, dry_run=True)
+                    yield Planned(**asdict(result), changes=staging.changes(connection, intake.scan_id))
+            finally:
+                with writing(self.engine) as connection:
+                    staging.forget(connection, intake.scan_id)
 
     def one(self, who: str, *, dry_run: bool = False) -> Synced:
         """Sync one person; a DID or e-mail address that is not known here is asked from Privy. A dry run gives a `Planned`.

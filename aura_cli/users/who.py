@@ -40,7 +40,7 @@ def form_of(who: str) -> Form:
     for form in Form:
         if form.value.fullmatch(who):
             return form
-    raise UsageError(f"{ascii(who[:80])} is no identifier of a person", FORMS)
+    raise UsageError(f"{who[:80]!a} is no identifier of a person", FORMS)
 
 
 def resolve(connection: Connection, who: str) -> Person:
