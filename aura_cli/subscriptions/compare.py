@@ -169,10 +169,10 @@ def _remember_links(connection: Connection, scope: Scope) -> None:
         select(links.c.customer).join(users, users.c.stripe_customer_id == links.c.customer).where(linked, users.c.id != links.c.user_id)
     )
     connection.execute(links.delete().where(links.c.customer.in_(moved)))
-    first = select(users.c.stripe_customer_id, func.min(cast(users.c.id, Text)).label("user_id")).where(linked)
+    absent = ~select(1).where(links.c.customer == users.c.stripe_customer_id).exists()
+    first = select(users.c.stripe_customer_id, func.min(cast(users.c.id, Text)).label("user_id")).where(linked, absent)
     one = first.group_by(users.c.stripe_customer_id).having(func.count() == 1).subquery()
-    absent = ~select(1).where(links.c.customer == one.c.stripe_customer_id).exists()
-    rows = select(one.c.stripe_customer_id, cast(one.c.user_id, links.c.user_id.type)).where(absent)
+    rows = select(one.c.stripe_customer_id, cast(one.c.user_id, links.c.user_id.type))
     _append(connection, links, ["customer", "user_id"], rows)
 
 
