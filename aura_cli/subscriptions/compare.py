@@ -152,10 +152,8 @@ def remember(connection: Connection, scope: Scope) -> None:
     state = subscription_states
     same = and_(*(state.c[name].is_not_distinct_from(remote.c[name]) for name in FACTS))
     current = and_(state.c.subscription == remote.c.id, state.c.current)
-    fresh = select(remote.c.id).select_from(remote.outerjoin(state, current)).where(scope.seen, or_(state.c.id.is_(None), ~same))
-    changed = [row.id for row in connection.execute(fresh.where(state.c.id.is_not(None)))]
-    for batch in _batches(changed):
-        connection.execute(state.update().where(state.c.subscription.in_(batch), state.c.current).values(current=False))
+    moved_on = select(state.c.id).join_from(state, remote, current).where(scope.seen, ~same)
+    connection.execute(state.update().where(state.c.id.in_(moved_on)).values(current=False))
     new = select(remote.c.id, *(remote.c[name] for name in FACTS)).select_from(remote.outerjoin(state, current))
     _append(connection, state, ["subscription", *FACTS], new.where(scope.seen, state.c.id.is_(None)))
     _remember_links(connection, scope)
@@ -180,7 +178,3 @@ def _append(connection: Connection, table: Table, columns: Sequence[str], rows: 
     """Add what another reconcile (of one person, beside one of everybody) did not add at the same moment."""
     make = (sqlite.insert if is_sqlite(connection) else postgresql.insert)(table)
     connection.execute(make.from_select(list(columns), rows).on_conflict_do_nothing())
-
-
-def _batches(ids: Sequence[str], size: int = 5_000) -> list[Sequence[str]]:
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
