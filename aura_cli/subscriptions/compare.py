@@ -177,4 +177,5 @@ def _remember_links(connection: Connection, scope: Scope) -> None:
 def _append(connection: Connection, table: Table, columns: Sequence[str], rows: Select[Any]) -> None:
     """Add what another reconcile (of one person, beside one of everybody) did not add at the same moment."""
     make = (sqlite.insert if is_sqlite(connection) else postgresql.insert)(table)
-    connection.execute(make.from_select(list(columns), rows).on_conflict_do_nothing())
+    # without a WHERE, SQLite's grammar takes ON CONFLICT for a join's ON
+    connection.execute(make.from_select(list(columns), rows.where(true())).on_conflict_do_nothing())

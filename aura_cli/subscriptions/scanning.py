@@ -192,6 +192,8 @@ def _page(window: Window, rows: Sequence[Any], objects: Sequence[Subscription | 
     created = [item.created for item in objects]
     if objects and (
         objects[-1].id == window.cursor
+        or len({item.id for item in objects}) < len(objects)
+        or (window.until is not None and created[0] >= window.until)
         or (window.position is not None and created[0] > window.position)
         or any(later > earlier for earlier, later in itertools.pairwise(created))
     ):

@@ -8,7 +8,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -17,9 +17,11 @@ from aura_cli.settings import Settings
 from aura_cli.transport import Rate, Service
 
 T = TypeVar("T")
+Epoch = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]  # seconds; to the end of the year 9999, as far as databases count
 API_VERSION = "2026-10-28.endive"
 BASE = "https://api.stripe.com"
 PAGE = 100  # the most that a list gives
+LARGEST_AMOUNT = 2**63 - 1
 LIVE_RATE, TEST_RATE = 15.0, 10.0  # requests a second; Stripe allows 25 an endpoint, and the web app's checkout draws on the same
 ENDED = ("canceled", "incomplete_expired")
 NEAREST = {  # Stripe's eight statuses → the nearest of the web app's five
@@ -43,7 +45,7 @@ class _Reference(msgspec.Struct):
 
 class _Recurring(msgspec.Struct):
     interval: str
-    interval_count: int = 1
+    interval_count: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
 
 
 class _Price(msgspec.Struct):
@@ -56,8 +58,8 @@ class _Price(msgspec.Struct):
 class _Item(msgspec.Struct):
     price: _Price | None = None
     quantity: int | None = None
-    current_period_start: int | None = None
-    current_period_end: int | None = None
+    current_period_start: Epoch | None = None
+    current_period_end: Epoch | None = None
 
 
 class _Items(msgspec.Struct):
@@ -70,11 +72,11 @@ class Subscription(msgspec.Struct):
     id: str
     customer: str | _Reference
     status: str
-    created: int
+    created: Epoch
     cancel_at_period_end: bool = False
-    trial_end: int | None = None
-    current_period_start: int | None = None
-    current_period_end: int | None = None
+    trial_end: Epoch | None = None
+    current_period_start: Epoch | None = None
+    current_period_end: Epoch | None = None
     currency: str | None = None
     items: _Items | None = None
 
@@ -83,7 +85,7 @@ class Session(msgspec.Struct):
     """A checkout session."""
 
     id: str
-    created: int
+    created: Epoch
     mode: str | None = None
     payment_status: str | None = None
     customer: str | _Reference | None = None
@@ -92,14 +94,14 @@ class Session(msgspec.Struct):
 
 
 class _Transitions(msgspec.Struct):
-    paid_at: int | None = None
+    paid_at: Epoch | None = None
 
 
 class Invoice(msgspec.Struct):
     """An invoice, as far as it tells of a renewal."""
 
     id: str
-    created: int
+    created: Epoch
     billing_reason: str | None = None
     status_transitions: _Transitions | None = None
 
@@ -126,7 +128,7 @@ class Event(msgspec.Struct):
     """An event, as far as it names what it is about."""
 
     id: str
-    created: int
+    created: Epoch
     data: _EventData
 
 
@@ -230,7 +232,7 @@ def facts(subscription: Subscription) -> tuple[Any, ...]:
         subscription.cancel_at_period_end,
         subscription.created,
         (first.currency if first else None) or subscription.currency,
-        sum(amounts) if first else None,
+        sum(amounts) if first and sum(amounts) <= LARGEST_AMOUNT else None,
         rhythm.interval if rhythm else None,
         rhythm.interval_count if rhythm else None,
     )
