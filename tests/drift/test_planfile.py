@@ -89,10 +89,8 @@ def test_every_edit_is_refused(file: Path, tmp_path: Path) -> None:
     """Whichever byte is another, missing or added, the file is refused as usage."""
     good = file.read_bytes()
     copy = tmp_path / "plan.jsonl"
-    edits = [
-        good[:at] + bytes([good[at] ^ bit]) + good[at + 1 :]
-        for at, bit in sample(((a, 1 << b) for a in range(len(good)) for b in range(8)), 300)
-    ]
+    flips = sample(((at, 1 << bit) for at in range(len(good)) for bit in range(8)), 300)
+    edits = [good[:at] + bytes([good[at] ^ bit]) + good[at + 1 :] for at, bit in flips]
     edits += [good[:at] + good[at + 1 :] for at in sample(range(len(good)), 50)]
     edits += [good + b"\n", good + b" ", good[:-1], good.replace(b", ", b",  ", 1), good.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + good]
     edits += [good.replace(b'{"number": 1, ', b'{"number": 1, "extra": 1, ')]
@@ -101,12 +99,28 @@ def test_every_edit_is_refused(file: Path, tmp_path: Path) -> None:
         assert isinstance(refusal(copy), UsageError)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\n", b"{}", b"[]", b"null", b"1", b'"x"', b"not json", b"\xff\xfe", b"\0" * 100, b"[" * 100_000, b'{"format": "aura-plan-1"}']
-    + [b'{"sha256": 1, "format": "aura-plan-0"}', b'{"sha256": "x", "format": ["aura-plan-1"]}', b'{"a": "' + b"x" * 5_000_000 + b'"}'],
-    ids=lambda content: content[:12].decode(errors="replace").replace("\0", "0"),
-)
+NO_PLANS = [
+    b"",
+    b"\n",
+    b"{}",
+    b"[]",
+    b"null",
+    b"1",
+    b'"x"',
+    b"not json",
+    b"\xff\xfe",
+    b"\0" * 100,
+    b"[" * 100_000,
+    b'{"format": "aura-plan-1"}',
+]
+NO_PLANS += [
+    b'{"sha256": 1, "format": "aura-plan-0"}',
+    b'{"sha256": "x", "format": ["aura-plan-1"]}',
+    b'{"a": "' + b"x" * 5_000_000 + b'"}',
+]
+
+
+@pytest.mark.parametrize("content", NO_PLANS, ids=lambda content: content[:12].decode(errors="replace").replace("\0", "0"))
 def test_what_is_no_plan(tmp_path: Path, content: bytes) -> None:
     """Anything else is told as no plan file, without a traceback."""
     path = tmp_path / "plan.jsonl"
