@@ -59,7 +59,7 @@ class Planned(Synced):
 
 
 @dataclass
-class _Counts:
+class Counts:
     """What has happened in a scan so far; kept with its cursor."""
 
     batches: int = 0
@@ -75,12 +75,12 @@ class _Counts:
 
 
 @dataclass
-class _Intake:
+class Intake:
     """Takes rows over as they come; `merges` is off in a dry run, where they are only staged."""
 
     scan_id: str
     merges: bool
-    counts: _Counts = field(default_factory=_Counts)
+    counts: Counts = field(default_factory=Counts)
 
     def store(self, connection: Connection, rows: Sequence[Any]) -> None:
         """One batch of `Staged`, in the caller's transaction, the counts included."""
@@ -156,7 +156,7 @@ class Sync:
         begun = monotonic()
         staged = self._ask(who)
         with writing(self.engine) as connection:
-            intake = _Intake(str(uuid.uuid4()), merges=not dry_run)
+            intake = Intake(str(uuid.uuid4()), merges=not dry_run)
             gone = isinstance(staged, str)
             did = staged if isinstance(staged, str) else staged.privy_user_id
             changes: list[staging.Change] = []
@@ -169,7 +169,7 @@ class Sync:
                 record(connection, self.operator, "users.sync", did, details=asdict(result))
         return Planned(**asdict(result), changes=iter(changes)) if dry_run else result
 
-    def _take(self, connection: Connection, intake: _Intake, staged: Staged, *, dry_run: bool) -> list[staging.Change]:
+    def _take(self, connection: Connection, intake: Intake, staged: Staged, *, dry_run: bool) -> list[staging.Change]:
         if staged.failure:
             self.warn(f"{staged.privy_user_id}: {staged.failure}")
         intake.store(connection, [staged])
@@ -196,7 +196,7 @@ class Sync:
             return found
         return privy.user(self.privy, did) or did
 
-    def _scan(self, held: Lease, scope: str, *, fresh: bool) -> _Intake:
+    def _scan(self, held: Lease, scope: str, *, fresh: bool) -> Intake:
         """Read the list to its end into the staging table, and unless it is a dry run into `users`."""
         intake = None if fresh else self._unfinished(scope)
         if intake is None:
@@ -210,7 +210,7 @@ class Sync:
             self.say("Privy no longer takes the saved cursor: beginning anew")
             return self._run(self._begin(scope), held)
 
-    def _run(self, intake: _Intake, held: Lease) -> _Intake:
+    def _run(self, intake: Intake, held: Lease) -> Intake:
         scan.run(
             self.engine,
             intake.scan_id,
@@ -221,21 +221,21 @@ class Sync:
         )
         return intake
 
-    def _begin(self, scope: str) -> _Intake:
+    def _begin(self, scope: str) -> Intake:
         with writing(self.engine) as connection:
             scan_id = scan.begin(connection, staging.SOURCE, scope, {"app": self.app})
             staging.forget(connection)
-        return _Intake(scan_id, merges=scope != DRY)
+        return Intake(scan_id, merges=scope != DRY)
 
-    def _unfinished(self, scope: str) -> _Intake | None:
+    def _unfinished(self, scope: str) -> Intake | None:
         with reading(self.engine) as connection:
             scan_id = scan.unfinished(connection, staging.SOURCE, scope, {"app": self.app})
             if scan_id is None:
                 return None
             started, counts = connection.execute(select(scans.c.started_at, scans.c.counts).where(scans.c.id == scan_id)).one()
-        return _Intake(scan_id, scope != DRY, _Counts(**(counts or {}))) if self.clock() - started < OLDEST else None
+        return Intake(scan_id, scope != DRY, Counts(**(counts or {}))) if self.clock() - started < OLDEST else None
 
-    def _missing(self, intake: _Intake, held: Lease) -> int:
+    def _missing(self, intake: Intake, held: Lease) -> int:
         """How many are gone at Privy: each is asked for once, and one that is there after all is taken over."""
         with reading(self.engine) as connection:
             candidates = staging.absent(connection, intake.scan_id)
