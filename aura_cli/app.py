@@ -40,8 +40,8 @@ _FLAGS = {"--json": "as_json", "--quiet": "quiet", "--yes": "yes", "--dry-run": 
 _LETTERS = {"q": "quiet", "y": "yes", "n": "dry_run"}
 
 
-class Terminated(BaseException):
-    """SIGTERM arrived: unwinds like KeyboardInterrupt, so that transactions roll back and leases are given up."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived: unwinds as Ctrl-C does, on which psycopg cancels what it waits for; transactions roll back, leases are given up."""
 
 
 @dataclass

@@ -29,6 +29,7 @@ from aura_cli.db.engine import analyze, is_sqlite
 from aura_cli.db.shared import subscriptions as local
 from aura_cli.db.shared import users
 from aura_cli.db.types import from_epoch, utc_now
+from aura_cli.drift.tables import scans
 from aura_cli.subscriptions.stripe import ENDED, NEAREST
 from aura_cli.subscriptions.tables import FACTS, customer_links, staged_differences, subscription_states
 from aura_cli.subscriptions.tables import staged_subscriptions as remote
@@ -52,6 +53,12 @@ class Scope:
     def seen(self) -> ColumnElement[bool]:
         """The staged rows of this scan."""
         return remote.c.scan_id == self.scan_id
+
+    def settled(self, ours: Any = local) -> ColumnElement[bool]:
+        """Nobody wrote this row of `ours` since the scan began: what Stripe said then is no older than the row."""
+        begun = select(scans.c.started_at).where(scans.c.id == self.scan_id).scalar_subquery()
+        settled: ColumnElement[bool] = ours.c.updated_at <= begun
+        return settled
 
     @property
     def ours(self) -> ColumnElement[bool]:
@@ -99,7 +106,7 @@ def compare(connection: Connection, scope: Scope) -> None:
     side = case(
         (ours.c.id.is_(None), case((wanted, REMOTE), else_="")),
         (theirs.c.id.is_(None), LOCAL),
-        (known, differs),
+        (and_(known, scope.settled(ours)), differs),
         else_="",
     )
     joined = theirs.join(ours, ours.c.stripe_subscription_id == theirs.c.id, full=True)

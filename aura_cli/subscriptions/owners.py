@@ -105,7 +105,9 @@ def ambiguous_link(scope: Scope, plan_id: str) -> Select[Any]:
         else_="several users match",
     )
     living = select(remote.c.customer).where(scope.seen, remote.c.status.not_in(ENDED))
-    asked = _reported(c.id, why).where(c.scan_id == scope.scan_id, c.id.in_(living), or_(c.deleted, c.id.not_in(planned)))
+    unlinked = ~select(1).select_from(users).where(users.c.stripe_customer_id == c.id).exists()  # somebody may have linked it meanwhile
+    open_ = and_(c.id.in_(living), unlinked, or_(c.deleted, c.id.not_in(planned)))
+    asked = _reported(c.id, why).where(c.scan_id == scope.scan_id, open_)
     wanted = select(remote.c.customer).where(scope.seen, remote.c.id.in_(on_side(scope, REMOTE)))
     linked = select(users.c.stripe_customer_id.label("customer")).where(users.c.stripe_customer_id.in_(wanted))
     missing = linked.group_by(users.c.stripe_customer_id).having(func.count() > 1).subquery()

@@ -83,7 +83,7 @@ def projected(scope: Scope, plan_id: str) -> FromClause:
     now = utc_now()
     here = or_(local.c.status == "active", and_(local.c.status == "trialing", local.c.trial_end > now))
     known = nearest(remote.c.status).is_not(None)
-    access = case((known, entitles_at_stripe(now)), else_=here)
+    access = case((and_(known, scope.settled()), entitles_at_stripe(now)), else_=here)
     seen = and_(remote.c.id == local.c.stripe_subscription_id, scope.seen)
     ours = select(
         local.c.user_id,

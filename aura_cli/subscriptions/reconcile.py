@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, and_, func, select
 
 from aura_cli.db.engine import analyze, reading, writing
 from aura_cli.db.leases import Lease
@@ -15,7 +15,7 @@ from aura_cli.drift import plan, scan
 from aura_cli.drift.apply import apply
 from aura_cli.drift.plan import Change
 from aura_cli.drift.scan import Fetch, Store, Window
-from aura_cli.drift.tables import plan_rows
+from aura_cli.drift.tables import plan_rows, plans, scans
 from aura_cli.errors import NotFoundError
 from aura_cli.subscriptions import planning, scanning
 from aura_cli.subscriptions.compare import LOCAL, Scope, by_status, compare, on_side, remember
@@ -88,6 +88,7 @@ def make_plan(engine: Engine, stripe: Service, wanted: Wanted, now: datetime, *,
     """
     begun, moment = monotonic(), int(now.timestamp())
     _say_how_long(engine, stripe, wanted, progress)
+    _forget_finished(engine, wanted, lease)
     subscriptions = _scan(engine, SUBSCRIPTIONS, wanted, lease, progress, scanning.store_subscriptions, _subscription_pages(stripe, wanted))
     since = None if wanted.history else moment - SESSION_DAYS * DAY
     sessions = _scan(engine, SESSIONS, wanted, lease, progress, scanning.store_sessions, _session_pages(stripe, wanted), since)
@@ -213,6 +214,17 @@ def _say_how_long(engine: Engine, stripe: Service, wanted: Wanted, progress: Pro
     minutes = rows / PAGE / stripe.rate.per_second / 60
     if minutes > 1:
         progress.note(f"About {rows:,} subscriptions to read at {stripe.rate.per_second:g} requests a second: some {minutes:.0f} minutes")
+
+
+def _forget_finished(engine: Engine, wanted: Wanted, lease: Lease) -> None:
+    """What led to a plan has come to its end: only what was broken off before it can be resumed."""
+    s = scans.c
+    of_this = and_(s.scope == wanted.scope, s.source.in_((SUBSCRIPTIONS, SESSIONS)))
+    planned = select(1).select_from(scans.join(plans, plans.c.scan_id == s.id)).where(of_this).exists()
+    with writing(engine) as connection:
+        lease.assert_held(connection)
+        if not wanted.resume or connection.execute(select(planned)).scalar():
+            connection.execute(scans.delete().where(of_this))
 
 
 def _probe(engine: Engine, stripe: Service, scope: Scope, settled: int, lease: Lease, progress: Progress) -> None:

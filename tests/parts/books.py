@@ -13,6 +13,7 @@ from sqlalchemy import Engine, select, text
 from aura_cli.db.engine import connect, reading, writing
 from aura_cli.db.leases import lease
 from aura_cli.db.shared import SHARED
+from aura_cli.db.types import TIME_TEXT
 from aura_cli.drift.plan import Change, changes
 from aura_cli.sandbox.credentials import Addresses, environment
 from aura_cli.sandbox.faults import Faults
@@ -144,6 +145,12 @@ class Books:
         """The balance of person `number`."""
         found: int | None = self.value("SELECT balance FROM token_balances WHERE user_id = :user", user=person(number).uuid)
         return found
+
+
+def bound(books: Books, seconds: float) -> Any:
+    """A moment (epoch seconds) as a value of a text statement."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.strftime(TIME_TEXT) if books.engine.dialect.name == "sqlite" else moment
 
 
 def _rows(connection: Any, table: Any) -> list[dict[str, Any]]:

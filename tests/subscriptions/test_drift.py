@@ -1,5 +1,6 @@
 """Each kind of drift planted alone: found as it is, repaired as it must be, gone afterwards; what is only reported stays."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,7 +11,8 @@ import pytest
 from aura_cli.console import rfc3339
 from aura_cli.sandbox.generation import PRO_MONTHLY
 from aura_cli.sandbox.population import Person
-from tests.parts.books import DAY, HOUR, NOW, Books, contract, person, renewed, top_up
+from tests.parts.books import DAY, HOUR, NOW, Books, bound, contract, person, renewed, top_up
+from tests.parts.stripe import Asked
 from tests.subscriptions.conftest import Keep
 
 USER = person(1).uuid
@@ -247,6 +249,32 @@ def test_rows_made_in_the_same_moment_do_not_lock_out(keep: Keep) -> None:
     assert result.counts == {"shadowed": 1}
     assert books.value("SELECT stripe_subscription_id FROM subscriptions ORDER BY created_at DESC LIMIT 1") == "sub_a"
     assert books.found() == []
+
+
+def test_a_row_that_the_web_app_writes_while_we_read_is_left_alone(keep: Keep) -> None:
+    """Stripe changed after its page was read, the web app heard of it at once: our older knowledge is no repair. The next run judges."""
+    books = keep(person(1, A), person(2, OLD, contract("b")))
+
+    def meanwhile(asked: Asked, answer: Any) -> Any:
+        if asked.path == "/v1/subscriptions":
+            books.sql("UPDATE subscriptions SET status = 'past_due', updated_at = :now", now=bound(books, time.time()))
+        return answer
+
+    books.stripe.edit = meanwhile
+    planned = books.plan()
+    books.stripe.edit = lambda asked, answer: answer
+    assert planned.counts == {}
+    assert books.plan().counts == {"status": 3}
+
+
+def test_resuming_what_was_finished_reads_anew(keep: Keep) -> None:
+    """A run that came to its plan is over: with --resume the next one does not judge by what Stripe said then."""
+    books = keep(person(1, A))
+    assert books.found() == []
+    subscription = books.stripe.state.subscriptions.get("sub_a")
+    assert subscription is not None
+    books.stripe.state.subscriptions.put(replace(subscription, status="past_due"))
+    assert [change.kind for change in books.found(resume=True)] == ["status"]
 
 
 def test_a_plan_notes_what_it_did_in_the_operator_log(keep: Keep) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aura_cli.errors import ServiceError
-from tests.parts.books import DAY, HOUR, NOW, Books, contract, person, top_up
+from tests.parts.books import DAY, HOUR, NOW, bound, contract, person, top_up
 from tests.parts.stripe import Asked
 from tests.subscriptions.conftest import Keep
 
@@ -70,15 +70,8 @@ def test_an_odd_subscription(keep: Keep, change: Change, expected: dict[str, JSO
         assert found == expected
     assert books.apply(planned).left == 0
     for name, value in expected.get("period", {}).items():
-        assert books.value(f"SELECT COUNT(*) FROM subscriptions WHERE {name} = :at", at=_bound(books, value)) == 1
+        assert books.value(f"SELECT COUNT(*) FROM subscriptions WHERE {name} = :at", at=bound(books, value)) == 1
     assert books.found() == []
-
-
-def _bound(books: Books, seconds: int) -> Any:
-    from datetime import UTC, datetime
-
-    time = datetime.fromtimestamp(seconds, UTC)
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000000Z") if books.engine.dialect.name == "sqlite" else time
 
 
 def test_an_unknown_status_is_told(keep: Keep) -> None:
