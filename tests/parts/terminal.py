@@ -1,0 +1,36 @@
+"""Running something on a pseudo-terminal, as a person sees it."""
+
+import os
+import pty
+import select
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def on_a_terminal(command: Sequence[str], env: Mapping[str, str], cwd: Path, keys: str = "", timeout: float = 60) -> tuple[int, str]:
+    """Exit code and everything that was shown. `keys` are typed once the program has asked something (`[y/N]`)."""
+    ours, theirs = pty.openpty()
+    shown, typed, deadline = b"", not keys, time.monotonic() + timeout
+    with subprocess.Popen(command, env=dict(env), cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        try:
+            while time.monotonic() < deadline:
+                if not select.select([ours], [], [], 0.1)[0]:
+                    continue
+                try:
+                    part = os.read(ours, 65_536)
+                except OSError:  # Linux says so when the last one on the other side has left
+                    break
+                shown += part
+                if not part:
+                    break
+                if not typed and b"[y/N]" in shown:
+                    os.write(ours, keys.encode())
+                    typed = True
+        finally:
+            if time.monotonic() >= deadline:
+                process.kill()
+            os.close(ours)
+    return process.returncode, shown.decode(errors="replace").replace("\r\n", "\n")
