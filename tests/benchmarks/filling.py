@@ -23,7 +23,9 @@ INSERT INTO subscriptions (user_id, stripe_subscription_id, stripe_price_id, sta
 INSERT INTO token_balances (user_id, balance, last_reset_at)
     SELECT {_USER}, 10000000, to_timestamp({_START}) + interval '1 hour' FROM generate_series(1, %(rows)s) n
 """
-_STAGE = f"""INSERT INTO aura_ops.staged_subscriptions (scan_id, id, customer, status, price, period_start, period_end, trial_end,
+_STAGE = f"""
+INSERT INTO aura_ops.scans (id, source, started_at, completed_at) VALUES ('{SCAN}', 'benchmark', now() + interval '1 day', now());
+INSERT INTO aura_ops.staged_subscriptions (scan_id, id, customer, status, price, period_start, period_end, trial_end,
         cancel_at_period_end, created, currency, amount, interval, interval_count)
     SELECT '{SCAN}', {_ID}, 'cus_' || lpad(n::text, 14, '0'), {_STATUS}, 'price_monthly', {_START}, {_START} + 2592000,
         CASE mod(n, 8) WHEN 5 THEN {_TRIAL} END, false, {_CREATED}, 'eur', 4900, 'month', 1 FROM generate_series(1, %(rows)s) n
@@ -45,7 +47,7 @@ _MOVED = {
 def fill(url: str, rows: int, *, staged: bool = True) -> None:
     """`rows` people, subscriptions and balances, and what a scan would have `staged`, all agreeing, in an upgraded database."""
     with psycopg.connect(url) as connection:
-        for statement in [*_FILL.split(";"), *([_STAGE] if staged else [])]:
+        for statement in [*_FILL.split(";"), *(_STAGE.split(";") if staged else [])]:
             connection.execute(statement, {"rows": rows}, prepare=False)
 
 
