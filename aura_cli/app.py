@@ -1,5 +1,6 @@
 """The root of the command tree: global options, groups loaded when they are needed, errors turned into exit codes."""
 
+import errno
 import io
 import logging
 import os
@@ -19,7 +20,7 @@ from typer.core import TyperGroup
 
 from aura_cli import __version__
 from aura_cli.console import Console
-from aura_cli.errors import AuraError, UsageError
+from aura_cli.errors import AuraError, UnreachableError, UsageError
 from aura_cli.runtime import Options, Runtime
 
 COMMANDS = {  # name → where it is (a Typer app, or a function to be one command), and its line in the help
@@ -191,7 +192,9 @@ def _tell(error: Exception, console: Console, *, debug: bool) -> int:
 
 
 def _known(error: Exception) -> AuraError | None:
-    """Database errors reach this point untranslated, from wherever a statement ran."""
+    """A full disk, and database errors, which reach this point untranslated, from wherever a statement ran."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UnreachableError(f"There is no room to write: {error.strerror}", "Make room and run it again")
     if "sqlalchemy" not in sys.modules:
         return None
     from aura_cli.db.failures import translate

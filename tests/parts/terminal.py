@@ -1,9 +1,11 @@
 """Running something on a pseudo-terminal, as a person sees it."""
 
+import fcntl
 import os
 import pty
 import select
 import subprocess
+import termios
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +15,16 @@ def on_a_terminal(command: Sequence[str], env: Mapping[str, str], cwd: Path, key
     """Exit code and everything that was shown. `keys` are typed once the program has asked something (`[y/N]`)."""
     ours, theirs = pty.openpty()
     shown, typed, deadline = b"", not keys, time.monotonic() + timeout
-    with subprocess.Popen(command, env=dict(env), cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+    with subprocess.Popen(
+        command,
+        env=dict(env),
+        cwd=cwd,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C becomes SIGINT
+    ) as process:
         os.close(theirs)
         try:
             while time.monotonic() < deadline:
