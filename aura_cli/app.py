@@ -139,11 +139,16 @@ def run(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, Terminated) as stop:
         console.warn("Stopped at a safe point; nothing is half-written.")
         return 143 if isinstance(stop, Terminated) else 130
-    except BrokenPipeError:  # `| head` has read enough; what is still buffered goes nowhere, without a complaint at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `| head` has read enough
+        _drop_output()
         return 0
     except Exception as error:  # noqa: BLE001 (the last place that can tell the person)
         return _tell(error, console, debug="--debug" in argv)
+
+
+def _drop_output() -> None:
+    """What is still buffered goes nowhere, without a complaint at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _mend_streams() -> None:
@@ -194,6 +199,7 @@ def _tell(error: Exception, console: Console, *, debug: bool) -> int:
 def _known(error: Exception) -> AuraError | None:
     """A full disk, and database errors, which reach this point untranslated, from wherever a statement ran."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        _drop_output()
         return UnreachableError(f"There is no room to write: {error.strerror}", "Make room and run it again")
     if "sqlalchemy" not in sys.modules:
         return None

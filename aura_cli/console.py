@@ -86,7 +86,7 @@ class Console:
     def warn(self, text: str) -> None:
         """A line for the person that even `-q` does not silence."""
         self.end_progress()
-        with suppress(BrokenPipeError):  # nobody listens; the work goes on
+        with suppress(OSError):  # nobody listens, or no room to write it down; the work goes on
             print(harmless(self.redact(text)), file=self.err, flush=True)
 
     def error(self, error: AuraError) -> None:

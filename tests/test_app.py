@@ -177,12 +177,11 @@ def test_a_closed_pipe_is_quiet(aura: Aura) -> None:
 
 
 def test_a_full_disk(aura: Aura) -> None:
-    """A result that cannot be written is told as such (8); words that cannot be are no reason to fail."""
-    script = f"{sys.executable} -m aura_cli db upgrade"
-    for redirect, code in ((">/dev/full", 8), ("2>/dev/full", 0)):
-        done = subprocess.run(["bash", "-c", f"{script} {redirect}"], cwd=aura.work, env=aura.environment, capture_output=True, check=False)
-        assert done.returncode == code
-        assert b"no room to write" in done.stderr or not code
+    """A result that cannot be written is told as such (8)."""
+    command = f"{sys.executable} -m aura_cli db upgrade >/dev/full"
+    done = subprocess.run(["bash", "-c", command], cwd=aura.work, env=aura.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 8
+    assert "no room to write" in done.stderr
 
 
 def test_streams_that_the_caller_closed(aura: Aura) -> None:
