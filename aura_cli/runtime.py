@@ -128,8 +128,9 @@ class Runtime:
         """Raise ConfigurationError where the database is bound to something else than what is configured."""
         from aura_cli.db.binding import check
 
+        engine = self.engine  # is looked at before Stripe is asked: a key that does not belong to it goes nowhere
         identity = self.identity()
-        check(self.engine, identity, store=False)
+        check(engine, identity, store=False)
         return identity
 
     def authorise(self, rows: int | None = None) -> None:
