@@ -41,15 +41,38 @@ def connect(url: str) -> Engine:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: committed at the end, rolled back on any exception. On SQLite it takes the lock at once."""
-    with engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
+    with engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin(), _interruptible(connection):
         yield connection
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads."""
-    with engine.connect() as connection, connection.begin():
+    with engine.connect() as connection, connection.begin(), _interruptible(connection):
         yield connection
+
+
+@contextmanager
+def _interruptible(connection: Connection) -> Iterator[None]:
+    """Let a signal through that came in the midst of a statement.
+
+    The driver cannot even roll back then, and raises errors of its own over the signal. The connection is thrown away, with
+    which the transaction ends, and the signal is raised again.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if (stop := _signal_behind(error)) is None:
+            raise
+        connection.invalidate()
+        raise stop from None
+
+
+def _signal_behind(error: BaseException | None) -> BaseException | None:
+    """The KeyboardInterrupt (or its like) on whose way out `error` happened, or which it is."""
+    while error is not None and (isinstance(error, Exception | GeneratorExit)):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def load(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
