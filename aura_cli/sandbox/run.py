@@ -1,5 +1,6 @@
 """`aura sandbox`: stand-ins, a database to match, and the environment that leads to both."""
 
+import os
 import shlex
 import signal
 import subprocess
@@ -92,4 +93,17 @@ def _inside(command: Sequence[str], variables: Mapping[str, str]) -> int:
 
 
 def _pass_on(process: "subprocess.Popen[bytes]") -> Callable[[int, object], None]:
-    return lambda number, frame: process.send_signal(number)
+    """Sends `process` a signal that came to us alone; Ctrl-C on a terminal comes to both."""
+
+    def pass_on(number: int, frame: object) -> None:
+        if number != signal.SIGINT or not _in_the_foreground():
+            process.send_signal(number)
+
+    return pass_on
+
+
+def _in_the_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # standard input is no terminal
+        return False

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import socketserver
 import sqlite3
@@ -135,6 +136,31 @@ def test_signals_reach_the_command(aura: Aura, number: signal.Signals) -> None:
     process.communicate(timeout=20)
     assert process.returncode == 7
     assert left_behind(aura) == []
+
+
+def test_ctrl_c_reaches_the_command_once(aura: Aura) -> None:
+    """The terminal sends it to every process in the foreground: the sandbox does not send it again."""
+    script = (
+        "import signal, sys, time\n"
+        "heard = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: heard.append(1))\n"
+        "print('ready', flush=True)\n"
+        "while not heard: time.sleep(0.05)\n"
+        "time.sleep(0.5)\n"
+        "sys.exit(len(heard))"
+    )
+    leader, follower = pty.openpty()
+    terminal = "import os, sys; [os.dup2(os.open(sys.argv[1], os.O_RDWR), n) for n in (0, 1, 2)]; os.execv(sys.argv[2], sys.argv[2:])"
+    command = [sys.executable, "-m", "aura_cli", *SMALL, "--users", "0", "--", sys.executable, "-c", script]
+    started = [sys.executable, "-c", terminal, os.ttyname(follower), *command]  # whose own session takes the terminal that it opens
+    process = subprocess.Popen(started, env={**aura.environment, **temporary(aura)}, start_new_session=True)
+    os.close(follower)
+    seen = b""
+    while b"ready" not in seen:
+        seen += os.read(leader, 1024)
+    os.write(leader, b"\x03")
+    assert process.wait(20) == 1
+    os.close(leader)
 
 
 def test_what_belongs_to_the_person_is_not_touched(aura: Aura) -> None:
