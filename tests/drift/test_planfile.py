@@ -147,7 +147,7 @@ def test_paths_that_cannot_be_read_or_written(engine: Engine, tmp_path: Path) ->
         (replace(HERE, environment="production"), timedelta(0), 4, "another environment"),
         (replace(HERE, stripe_mode="live"), timedelta(0), 4, "another environment"),
         (replace(HERE, key_fingerprint=None), timedelta(0), 4, "another environment"),
-        (HERE, timedelta(hours=24, minutes=1), 6, "too old"),
+        (HERE, timedelta(hours=25), 6, "too old"),
         (HERE, -timedelta(hours=1), 6, "too old"),
     ],
 )
