@@ -147,6 +147,11 @@ class Books:
         return found
 
 
+def at(seconds: int | None) -> str | None:
+    """A time as a plan holds it."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+
+
 def bound(books: Books, seconds: float) -> Any:
     """A moment (epoch seconds) as a value of a text statement."""
     moment = datetime.fromtimestamp(seconds, UTC)

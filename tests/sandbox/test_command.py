@@ -153,13 +153,13 @@ def test_ctrl_c_reaches_the_command_once(aura: Aura) -> None:
     terminal = "import os, sys; [os.dup2(os.open(sys.argv[1], os.O_RDWR), n) for n in (0, 1, 2)]; os.execv(sys.argv[2], sys.argv[2:])"
     command = [sys.executable, "-m", "aura_cli", *SMALL, "--users", "0", "--", sys.executable, "-c", script]
     started = [sys.executable, "-c", terminal, os.ttyname(follower), *command]  # whose own session takes the terminal that it opens
-    process = subprocess.Popen(started, env={**aura.environment, **temporary(aura)}, start_new_session=True)
+    with subprocess.Popen(started, env={**aura.environment, **temporary(aura)}, start_new_session=True) as process:
+        seen = b""
+        while b"ready" not in seen:
+            seen += os.read(leader, 1024)
+        os.write(leader, b"\x03")
+        assert process.wait(20) == 1
     os.close(follower)
-    seen = b""
-    while b"ready" not in seen:
-        seen += os.read(leader, 1024)
-    os.write(leader, b"\x03")
-    assert process.wait(20) == 1
     os.close(leader)
 
 

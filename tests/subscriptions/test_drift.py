@@ -11,17 +11,12 @@ import pytest
 from aura_cli.console import rfc3339
 from aura_cli.sandbox.generation import PRO_MONTHLY
 from aura_cli.sandbox.population import Person
-from tests.parts.books import DAY, HOUR, NOW, Books, bound, contract, person, renewed, top_up
+from tests.parts.books import DAY, HOUR, NOW, Books, at, bound, contract, person, renewed, top_up
 from tests.parts.stripe import Asked
 from tests.subscriptions.conftest import Keep
 
 USER = person(1).uuid
 ALLOCATION = 10_000_000
-
-
-def at(seconds: int | None) -> str | None:
-    """A time as a plan holds it."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
 
 
 @dataclass(frozen=True)
