@@ -210,15 +210,15 @@ def topup_missing(scope: Scope, sessions_scan: str, plan_id: str) -> Select[Any]
     customer = case((named.is_(None), s.customer))
     after = record(cause="session:" + s.id, tokens=s.tokens, amount=s.amount, package=s.package, customer=customer)
     rows = row(s.id, cast(null(), Text), user, nothing(), after).select_from(source)
-    return rows.where(_unbooked(sessions_scan), user.is_not(None)).order_by(s.id)
+    return rows.where(_unbooked(sessions_scan), user.is_not(None), s.tokens > 0).order_by(s.id)
 
 
 def homeless_topups(scope: Scope, sessions_scan: str, plan_id: str) -> Select[Any]:
-    """Paid top-ups of nobody that we know."""
+    """Paid top-ups of nobody that we know, or of a number of tokens that makes no sense: a person has to look."""
     s = staged_sessions.c
     source, _, user = _session_users(scope, plan_id)
     rows = row(s.id, cast(null(), Text), user, record(session=s.id, customer=s.customer, tokens=s.tokens), nothing()).select_from(source)
-    return rows.where(_unbooked(sessions_scan), user.is_(None)).order_by(s.id)
+    return rows.where(_unbooked(sessions_scan), or_(user.is_(None), s.tokens == 0)).order_by(s.id)
 
 
 def unbooked_sessions(sessions_scan: str) -> Select[Any]:

@@ -205,15 +205,14 @@ def _top_up(scan_id: str, session: Session) -> Sequence[Any] | None:
     metadata = session.metadata or {}
     if session.mode != "payment" or session.payment_status != "paid" or metadata.get("type") != "token_topup":
         return None
-    tokens = metadata.get("tokens", "")
-    if not (tokens.isascii() and tokens.isdigit() and len(tokens) <= 10 and 0 < int(tokens) <= LARGEST_TOP_UP):
-        return None
+    said = metadata.get("tokens", "")
+    tokens = int(said) if said.isascii() and said.isdigit() and len(said) <= 10 else 0
     return (
         scan_id,
         session.id,
         reference(session.customer),
         _uuid(metadata.get("user_id")),
-        int(tokens),
+        tokens if tokens <= LARGEST_TOP_UP else 0,
         min(session.amount_total or 0, LARGEST),
         metadata.get("package_id"),
         session.created,

@@ -38,7 +38,7 @@ staged_sessions = Table(  # paid checkouts for tokens
     Column("id", Text, primary_key=True),
     Column("customer", Text),
     Column("user_reference", Text),  # metadata.user_id, where it is a uuid
-    Column("tokens", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),  # 0: what was sold cannot be read
     Column("amount", Integer, nullable=False),
     Column("package", Text),
     Column("created", BigInteger, nullable=False),

@@ -90,9 +90,15 @@ def test_stopped_while_it_reads_and_resumed(aura: Aura, postgres_database: str, 
     """It stops at once with a plan made of nothing; `--resume` asks for no page again that was stored."""
     with opened(postgres_database, build(2500, 5, NOW), tmp_path, drift=True) as books:
         before, served = books.shared(), list[str]()
-        books.stripe.faults.latency = 0.3
+
+        def slow_down(asked: Any, answer: Any) -> Any:
+            if len(books.stripe.asked) > 5:
+                books.stripe.faults.latency = 60
+            return answer
+
+        books.stripe.edit = slow_down
         process = aura.start(*APPLY, env=books.variables)
-        until(lambda: staged(books) > 150, process)
+        until(lambda: staged(books) > 100, process)
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
         assert (process.returncode, out) == (code, ""), err
