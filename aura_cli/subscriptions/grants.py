@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    FromClause,
     Integer,
     Select,
     and_,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union_all,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -156,12 +158,28 @@ def book_first_month(connection: Connection, chosen: ColumnElement[bool]) -> Non
 
 
 def book_renewal(connection: Connection, chosen: ColumnElement[bool]) -> None:
-    """Reset each chosen user's balance to the monthly allocation, as the web app does on a paid renewal."""
+    """Reset each chosen user's balance to the monthly allocation, as the web app would have done when the renewal was paid.
+
+    What was bought or given by hand since then stays: the customer paid for it after the reset that did not happen.
+    """
     _enter(connection, "renewal", chosen)
-    b = token_balances.c
+    b, kept = token_balances.c, _kept(chosen)
     allocation = case((b.monthly_allocation > 0, b.monthly_allocation), else_=MONTHLY_ALLOCATION)
-    values = {"balance": allocation, "monthly_allocation": allocation, "last_reset_at": utc_now(), "updated_at": utc_now()}
-    connection.execute(token_balances.update().where(b.user_id == plan_rows.c.user_id, chosen).values(values))
+    balance = cast(allocation, BigInteger) + kept.c.tokens
+    values = {"balance": case((balance > LARGEST, LARGEST), else_=balance), "monthly_allocation": allocation}
+    moment = {"last_reset_at": utc_now(), "updated_at": utc_now()}
+    connection.execute(token_balances.update().where(b.user_id == kept.c.user_id).values({**values, **moment}))
+
+
+def _kept(chosen: ColumnElement[bool]) -> FromClause:
+    """User and tokens: what each user of the chosen renewals bought or was given since the newest of them was billed."""
+    billed_at = cast(field("after", "billed_at"), token_top_ups.c.created_at.type)
+    since = select(plan_rows.c.user_id, func.max(billed_at).label("at")).where(chosen).group_by(plan_rows.c.user_id).subquery("since")
+    t, g = token_top_ups.c, grants.c
+    bought = select(t.user_id, t.tokens_added.label("tokens")).join(since, and_(t.user_id == since.c.user_id, t.created_at >= since.c.at))
+    given = select(g.user_id, g.tokens).join(since, and_(g.user_id == since.c.user_id, g.granted_at >= since.c.at))
+    parts = union_all(select(since.c.user_id, literal(0).label("tokens")), bought, given.where(g.kind == "operator")).subquery()
+    return select(parts.c.user_id, func.sum(parts.c.tokens).label("tokens")).group_by(parts.c.user_id).subquery("kept")
 
 
 def book_top_up(connection: Connection, chosen: ColumnElement[bool]) -> None:

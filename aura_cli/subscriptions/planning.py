@@ -198,7 +198,7 @@ def renewal_missing(scope: Scope) -> Select[Any]:
         or_(b.last_reset_at.is_(None), b.last_reset_at < paid), paid < _ago(INVOICE_SETTLED_SECONDS), _ungranted("invoice:" + i.id)
     )
     allocation = case((b.monthly_allocation > 0, b.monthly_allocation), else_=MONTHLY_ALLOCATION)
-    after = record(cause="invoice:" + i.id, tokens=allocation)
+    after = record(cause="invoice:" + i.id, tokens=allocation, billed_at=paid)
     rows = row(cast(b.user_id, Text), i.subscription, b.user_id, record(balance=b.balance, last_reset_at=b.last_reset_at), after)
     return rows.select_from(pairs).where(i.scan_id == scope.scan_id, i.id.is_not(None), stale).order_by(i.subscription)
 

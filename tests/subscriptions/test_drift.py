@@ -103,7 +103,7 @@ CASES = [
         person(1, RENEWED),
         "UPDATE token_balances SET balance = 5, last_reset_at = :then",
         {"balance": 5, "last_reset_at": LONG_AGO},
-        {"cause": "invoice:in_a2", "tokens": ALLOCATION},
+        {"cause": "invoice:in_a2", "tokens": ALLOCATION, "billed_at": at(RENEWED.invoices[-1].created)},
         key=USER,
         values={"then": LONG_AGO},
     ),

@@ -189,6 +189,20 @@ def test_a_renewal_keeps_the_user_s_own_allocation(keep: Keep) -> None:
     assert books.balance() == 25_000_000
 
 
+def test_a_late_renewal_keeps_what_was_bought_since(keep: Keep) -> None:
+    """Three days late: the top-up of yesterday and a grant by hand stay, that of the month before does not; no number overflows."""
+    bought = (top_up("before", age=10 * DAY, tokens=20_000_000), top_up("after", tokens=5_000_000))
+    much = person(2, renewed("b", paid=3 * DAY), top_ups=(top_up("much"),))
+    books = keep(person(1, RENEWED, top_ups=bought), much, person(3, renewed("c", paid=3 * DAY)))
+    books.sql("UPDATE token_top_ups SET tokens_added = 2147483000 WHERE stripe_session_id = 'cs_test_much'")
+    books.sql("UPDATE token_balances SET balance = 4, last_reset_at = NULL")
+    with writing(books.engine) as connection:
+        grants.grant(connection, USER, 700, cause="operator:x", reason="test", operator="tester")
+    result = books.repair()
+    assert (result.counts, result.left) == ({"renewal_missing": 3}, 0)
+    assert [books.balance(number) for number in (1, 2, 3)] == [ALLOCATION + 5_000_700, LARGEST, ALLOCATION]
+
+
 def test_a_grant_by_hand_does_not_hide_the_first_month(keep: Keep) -> None:
     """Tokens given to somebody without a balance row do not count as what the subscription comes with."""
     books = keep(person(1, A))
