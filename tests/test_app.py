@@ -244,3 +244,15 @@ def test_another_environments_keys(aura: Aura) -> None:
     refused = aura("apply", "nothing", env={**env, "AURA_ENV": "development"})
     assert refused.exit == 4
     assert "environment: bound to staging, configured development" in refused.err
+    for words in (("db", "downgrade", "--discard"), ("balance", "grant", "cus_x", "1", "--reason", "test", "-n")):
+        assert aura(*words, env={**env, "AURA_ENV": "development"}).exit == 4, words
+
+
+def test_a_dry_run_changes_no_schema(aura: Aura) -> None:
+    """`-n` says what an upgrade or downgrade would do, drops nothing even with --discard, and asks nobody."""
+    env = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{aura.directory / 'kept.db'}"}
+    assert "Schema would be brought from nothing to 0002" in aura("db", "upgrade", "-n", env=env).out
+    assert aura("db", "upgrade", "--yes", env=env).exit == 0
+    done = aura("db", "downgrade", "--discard", "-n", env=env)
+    assert (done.exit, done.out) == (0, "Schema would go back from 0002 to 0001.\n")
+    assert aura("db", "status", env=env).exit == 0

@@ -34,11 +34,11 @@ def upgrade(ctx: typer.Context) -> None:
     if not dry_run:
         runtime.confirm_target()
     report = upgrade(runtime.bare_engine, dry_run=dry_run)
-    verb = "would be" if dry_run else "was"
+    was, were = ("would be", "would be") if dry_run else ("was", "were")
 
     def lines() -> list[str]:
-        done = [f"Schema {verb} brought from {report.before or 'nothing'} to {report.after}."] if report.before != report.after else []
-        made = [f"Web app tables made: {', '.join(report.made)}."] if report.made else []
+        done = [f"Schema {was} brought from {report.before or 'nothing'} to {report.after}."] if report.before != report.after else []
+        made = [f"Web app tables that {were} made: {', '.join(report.made)}."] if report.made else []
         adopted = [f"Web app tables adopted as they are: {', '.join(report.adopted)}."] if report.adopted and report.before is None else []
         extra = [f"Also there, left alone: {', '.join(report.extra)}."] if report.extra else []
         return done + made + adopted + extra or ["The schema is up to date."]
@@ -54,12 +54,18 @@ def downgrade(
 
     Example: aura db downgrade --discard
     """
-    from aura_cli.db.migrate import downgrade
+    from aura_cli.db.migrate import HEAD, current, downgrade
 
     runtime: Runtime = ctx.obj
-    runtime.confirm_target()
-    report = downgrade(runtime.bare_engine, discard=discard)
-    runtime.console.result(report, lambda: [f"Schema went back from {report.before} to {report.after or 'nothing'}."])
+    dry_run = runtime.options.dry_run
+    with runtime.bare_engine.connect() as connection:
+        bound = current(connection) == HEAD  # an older schema knows of no binding
+    identity = runtime.check_binding() if bound else None
+    if not dry_run:
+        runtime.confirm_target(identity)
+    report = downgrade(runtime.bare_engine, discard=discard, dry_run=dry_run)
+    went = "would go" if dry_run else "went"
+    runtime.console.result(report, lambda: [f"Schema {went} back from {report.before} to {report.after or 'nothing'}."])
 
 
 @app.command()

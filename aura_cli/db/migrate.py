@@ -25,7 +25,7 @@ _UPGRADE_LOCK = 0x61757261  # any fixed number: it names the upgrade among Postg
 
 @dataclass(frozen=True)
 class Upgrade:
-    """What an upgrade did: versions before and after, shared tables made and adopted, extras seen and accepted."""
+    """What an upgrade did, or with `dry_run` would do: versions before and after, shared tables made and adopted, extras accepted."""
 
     before: str | None
     after: str | None
@@ -62,14 +62,13 @@ def upgrade(engine: Engine, *, dry_run: bool = False) -> Upgrade:
     description; ConfigurationError where the database is newer.
     """
     with writing(engine) as connection:
-        if not is_sqlite(connection):
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+        _wait_for_others(connection)
         before = current(connection)
         _refuse_newer(before)
         state = examine(connection)
         _refuse_differences(state)
         made = state.absent if before is None else ()
-        report = Upgrade(before, before if dry_run else HEAD, made, state.present, state.extra, dry_run)
+        report = Upgrade(before, HEAD, made, state.present, state.extra, dry_run)
         if not dry_run and before != HEAD:
             _run(connection, "upgrade", "head")
             if before in (None, "0001"):
@@ -77,20 +76,22 @@ def upgrade(engine: Engine, *, dry_run: bool = False) -> Upgrade:
         return report
 
 
-def downgrade(engine: Engine, *, discard: bool = False) -> Upgrade:
+def downgrade(engine: Engine, *, discard: bool = False, dry_run: bool = False) -> Upgrade:
     """Go one version back. Never touches the shared tables.
 
     Raises ConflictError where tables of ours hold rows and `discard` is not set, NotFoundError where there is nothing to undo.
     """
     with writing(engine) as connection:
+        _wait_for_others(connection)
         before = current(connection)
         if before is None:
             raise NotFoundError("This database has no aura schema")
         _refuse_newer(before)
         if not discard and (full := _filled_tables(connection)):
             raise ConflictError(f"These tables hold rows: {', '.join(full)}", "Add --discard to drop them all the same")
-        _run(connection, "downgrade", "-1")
-        return Upgrade(before, current(connection), (), (), (), dry_run=False)
+        if not dry_run:
+            _run(connection, "downgrade", "-1")
+        return Upgrade(before, _version_below(connection, before), (), (), (), dry_run)
 
 
 def adopted(connection: Connection) -> bool:
@@ -124,6 +125,19 @@ def _refuse_differences(state: Adoption) -> None:
             f"{len(state.differences)} columns of the web app's tables differ; nothing was changed:\n  {listed}",
             "Bring the web app's schema up to date (its own migration tool does), then run this again",
         )
+
+
+def _wait_for_others(connection: Connection) -> None:
+    """One at a time changes the schema; on SQLite a transaction that writes is alone in any case."""
+    if not is_sqlite(connection):
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+
+
+def _version_below(connection: Connection, version: str) -> str | None:
+    from alembic.script import ScriptDirectory
+
+    below = ScriptDirectory.from_config(_config(connection)).get_revision(version).down_revision
+    return below if isinstance(below, str) else None
 
 
 def _filled_tables(connection: Connection) -> list[str]:

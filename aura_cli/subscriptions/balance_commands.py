@@ -71,7 +71,9 @@ def grant(
     if not reason.strip():
         raise UsageError("--reason is empty", "Say why, for whoever reads the ledger")
     dry_run = runtime.options.dry_run
-    if not dry_run:
+    if dry_run:
+        runtime.check_binding()
+    else:
         runtime.authorise(1)
     with writing(runtime.engine) as connection:
         person = resolve(connection, who)

@@ -43,12 +43,14 @@ def test_up_twice_down_and_up(bare_engine: Engine) -> None:
     with pytest.raises(ConfigurationError, match="no aura schema yet"):
         require_current(bare_engine)
     first = upgrade(bare_engine, dry_run=True)
-    assert (first.before, first.after, len(first.made)) == (None, None, 8)
+    assert (first.before, first.after, len(first.made), first.dry_run) == (None, HEAD, 8, True)
     assert not tables(bare_engine, PUBLIC)
     assert upgrade(bare_engine).after == HEAD
     assert upgrade(bare_engine).before == HEAD
+    assert (downgrade(bare_engine, dry_run=True).after, version(bare_engine)) == ("0001", HEAD)
     require_current(bare_engine)
     assert downgrade(bare_engine).after == "0001"
+    assert (upgrade(bare_engine, dry_run=True).after, version(bare_engine)) == (HEAD, "0001")
     assert tables(bare_engine, OPS) == {"aura_version"}
     with pytest.raises(ConfigurationError, match="older"):
         require_current(bare_engine)
