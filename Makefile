@@ -21,8 +21,9 @@ unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/run.stamp bytecode  ## take the tour: a sandbox of every service and a throw-away database
+demo: .venv/run.stamp bytecode  ## take the tour: a sandbox of Stripe and Privy, a throw-away database
 	@$(BIN)/aura demo
+	@echo 'Here aura is $(BIN)/aura; to call it by its name: export PATH="$$PWD/$(BIN):$$PATH"'
 
 test: lint $(if $(PRIVY_LOCK),.venv-privy/stamp) bytecode  ## check style and types, run the tests; long series as a seeded sample
 	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=worksteal $(TESTS)

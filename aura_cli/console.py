@@ -165,10 +165,12 @@ class Console:
 
         Raises UsageError where there is none.
         """
+        text = ""
         if self.stdin.isatty():
             from getpass import getpass
 
-            text = getpass(f"{label}: ", self.err)
+            with suppress(EOFError):  # Ctrl-D
+                text = getpass(f"{label}: ", self.err)
         else:
             text = self.stdin.read(LONGEST_SECRET)
         if not text.strip():
@@ -238,17 +240,38 @@ class Console:
         from rich.text import Text
 
         shown = list(islice(records, ROWS_ON_A_TERMINAL))
-        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-        for record in shown:
-            table.add_row(*(Text(_in_a_line(record[name])) for name in columns))
+        if not shown:
+            self.say("Nothing to list.")
+            return
         terminal = Terminal(file=self.out, highlight=False)
         if terminal.no_color:  # it would still write bold
             terminal = Terminal(file=self.out, highlight=False, color_system=None)
+        fitting = _fitting(columns, shown, terminal.width)
+        table = Table(*fitting, box=box.SIMPLE_HEAD, pad_edge=False)
+        for record in shown:
+            table.add_row(*(Text(_brief(record[name])) for name in fitting))
         terminal.print(table)
+        if left_out := columns[len(fitting) :]:
+            self.say(f"No room for {', '.join(left_out)}: choose with --columns, or see all with --format csv")
         if len(shown) == ROWS_ON_A_TERMINAL:
             count = total() if total else ROWS_ON_A_TERMINAL + sum(1 for _ in records)
             if count > len(shown):
                 self.say(f"{len(shown)} of {count:,}; all of them with --format jsonl, or in a pipe")
+
+
+def _fitting(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], width: int) -> Sequence[str]:
+    """As many of the first `columns` as `width` characters hold uncut, and never none: half a value cannot be copied."""
+    taken = 0
+    for number, name in enumerate(columns):
+        taken += max(len(name), *(len(_brief(row[name])) for row in rows)) + 2
+        if taken > width and number:
+            return columns[:number]
+    return columns
+
+
+def _brief(value: object) -> str:
+    """A value as a person reads it in a table: times to the minute (UTC)."""
+    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}" if isinstance(value, datetime) else _in_a_line(value)
 
 
 def _names(row: object) -> list[str]:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, case, func, literal, s
 from sqlalchemy.dialects import postgresql, sqlite
 
 from aura_cli.audit.log import record_all
-from aura_cli.db.engine import is_sqlite, writing
+from aura_cli.db.engine import is_sqlite, reading, writing
 from aura_cli.db.leases import Lease
 from aura_cli.db.shared import users
 from aura_cli.db.types import json_record, utc_now, value_of
@@ -39,8 +39,8 @@ def apply(
     lease: Lease,
     tick: Callable[[int], None] = lambda count: None,
 ) -> Applied:
-    """Apply the pending rows of a plan, kind by kind in the order of `kinds`."""
-    done = 0
+    """Apply the pending rows of a plan, kind by kind in the order of `kinds`. Counts what this call did."""
+    done, before = 0, _states(engine, plan_id)
     for kind in kinds.values():
         if kind.deed is Deed.REPORT:
             continue
@@ -54,9 +54,26 @@ def apply(
             tick(done)
     with writing(engine) as connection:
         connection.execute(plans.update().where(plans.c.id == plan_id).values(applied_at=utc_now()))
-        states = select(plan_rows.c.state, func.count()).where(plan_rows.c.plan_id == plan_id).group_by(plan_rows.c.state)
-        found: dict[str, int] = dict(connection.execute(states).all())
-    return Applied(found.get("applied", 0), found.get("skipped", 0))
+    after = _states(engine, plan_id)
+    return Applied(*(after.get(state, 0) - before.get(state, 0) for state in ("applied", "skipped")))
+
+
+def foresee(engine: Engine, plan_id: str, kinds: Mapping[str, Kind]) -> Applied:
+    """What `apply` would do now: how many pending rows still hold, and how many have moved."""
+    holding = moved = 0
+    with reading(engine) as connection:
+        for kind in kinds.values():
+            pending = (plan_rows.c.plan_id == plan_id) & (plan_rows.c.kind == kind.name) & (plan_rows.c.state == "pending")
+            held = select(func.count(), func.sum(case((kind.still_holds(), 1), else_=0))).where(pending)
+            count, true = connection.execute(held).one()
+            holding, moved = holding + (true or 0), moved + count - (true or 0)
+    return Applied(holding, moved)
+
+
+def _states(engine: Engine, plan_id: str) -> dict[str, int]:
+    states = select(plan_rows.c.state, func.count()).where(plan_rows.c.plan_id == plan_id).group_by(plan_rows.c.state)
+    with reading(engine) as connection:
+        return dict(connection.execute(states).all())
 
 
 def _apply_chunk(connection: Connection, plan_id: str, kind: Kind, operator: str) -> int:

@@ -37,8 +37,8 @@ def apply(
 
     from aura_cli.db.leases import lease
     from aura_cli.drift import planfile
-    from aura_cli.drift.apply import Applied
     from aura_cli.drift.apply import apply as carry_out
+    from aura_cli.drift.apply import foresee
     from aura_cli.drift.kinds import Deed
     from aura_cli.drift.plan import require_plausible
 
@@ -47,18 +47,27 @@ def apply(
     header, rows = planfile.read(file, runtime.check_binding(), runtime.clock(), kinds)
     counts = dict(Counter(row["kind"] for row in rows))
     require_plausible(counts, kinds, header["rows_here"], max_changes)
-    done = Applied(0, 0)
-    if not runtime.options.dry_run:
+    dry_run = runtime.options.dry_run
+    if not dry_run:
         runtime.authorise(len(rows))
-        with lease(runtime.engine, header["command"]) as held:
-            plan = planfile.take_in(runtime.engine, header, rows, kinds)
+    with lease(runtime.engine, header["command"]) as held:
+        plan = planfile.take_in(runtime.engine, header, rows, kinds)
+        if dry_run:
+            done = foresee(runtime.engine, plan, kinds)
+        else:
             tick = runtime.console.progress("Applying", len(rows))
             done = carry_out(runtime.engine, plan, kinds, runtime.settings.operator, lease=held, tick=tick)
             runtime.console.end_progress()
     reported = sum(count for kind, count in counts.items() if kinds[kind].deed is Deed.REPORT)
-    result = AppliedPlan(header["plan"], counts, done.applied, done.skipped, reported, runtime.options.dry_run)
-    runtime.console.result(
-        result, lambda: [f"{done.applied:,} applied, {done.skipped:,} skipped because they had moved, {reported:,} for a person."]
-    )
+    result = AppliedPlan(header["plan"], counts, done.applied, done.skipped, reported, dry_run)
+    runtime.console.result(result, lambda: [_told(result, len(rows))])
     if done.skipped or reported:
         raise typer.Exit(3)
+
+
+def _told(result: AppliedPlan, rows: int) -> str:
+    if result.dry_run:
+        return f"{result.applied:,} would be applied, {result.skipped:,} have moved, {result.reported:,} for a person. Nothing was written."
+    before = rows - result.applied - result.skipped - result.reported
+    again = f" {before:,} were settled by an earlier run of this plan." if before else ""
+    return f"{result.applied:,} applied, {result.skipped:,} skipped because they had moved, {result.reported:,} for a person.{again}"

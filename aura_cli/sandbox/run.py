@@ -66,6 +66,8 @@ def run(sandbox: Sandbox, command: Sequence[str], console: Console) -> int:
     """Open a sandbox and run `command` in it, or print its environment and wait for a signal. Returns the exit code."""
     with opened(sandbox) as (variables, _, _):
         if command:
+            if console.is_terminal:
+                console.say(f"A sandbox of {sandbox.users:,} people. When {command[0]} ends, everything in it is gone.")
             return _inside(command, variables)
         if console.as_json:
             console.emit(dump({"env": variables}))

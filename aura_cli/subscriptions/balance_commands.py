@@ -82,5 +82,9 @@ def grant(
         done = Granted(person.id, tokens, key, balance(connection, person.id).balance or 0, dry_run)
         if dry_run:
             connection.get_transaction().rollback()  # type: ignore[union-attr]
-    verb = "would be" if dry_run else "is"
-    runtime.console.result(done, lambda: [f"{tokens:,} tokens granted; the balance {verb} {done.balance:,}."])
+    said = (
+        f"{tokens:,} tokens would be granted; the balance would be {done.balance:,}. Nothing was written."
+        if dry_run
+        else f"{tokens:,} tokens granted; the balance is {done.balance:,}."
+    )
+    runtime.console.result(done, lambda: [said])

@@ -22,7 +22,7 @@ app = typer.Typer(help="Subscriptions: reconcile with Stripe, list, count.", ric
 
 WHO = typer.Argument(None, metavar="[WHO]", help="A person: uuid, DID, e-mail, cus_… or sub_…")
 _TELLING = ("status", "current_period_end", "tokens", "why", "customer", "first", "last")
-COLUMNS = ("subscription", "user", "status", "stripe_status", "price", "current_period_end", "cancel_at_period_end", "created_at")
+COLUMNS = ("subscription", "status", "stripe_status", "current_period_end", "price", "user", "cancel_at_period_end", "created_at")
 
 
 @app.command()
@@ -58,10 +58,9 @@ def reconcile(
             from aura_cli.drift.planfile import save
 
             save(runtime.engine, planned.plan, identity, save_plan)
-            runtime.console.say(f"Plan saved to {save_plan}; apply it with: aura apply {save_plan}")
         result = _apply(runtime, planned, held, max_changes, progress) if apply else work.report(runtime.engine, planned)
         runtime.console.end_progress()
-        runtime.console.result(result, lambda: _told(result, apply=apply))
+        runtime.console.result(result, lambda: _told(result, apply=apply, saved=f"aura apply {save_plan}" if save_plan else ""))
     if result.left:
         raise typer.Exit(3)
 
@@ -89,9 +88,13 @@ def list_(
 
     Example: aura subscriptions list --status past_due --format csv
     """
+    from aura_cli.errors import UsageError
     from aura_cli.subscriptions import views
+    from aura_cli.subscriptions.stripe import NEAREST
 
     runtime: Runtime = ctx.obj
+    if status and status not in NEAREST:
+        raise UsageError(f"No such status: {status}", f"There are: {', '.join(NEAREST)}")
     user = _person(runtime, who).id if who else None
     found = views.rows(runtime.engine, status=status, user=user, limit=limit)
     total = None if limit else lambda: views.count(runtime.engine, status=status, user=user)
@@ -171,7 +174,7 @@ def _progress(runtime: Runtime) -> Progress:
     return Progress(step, runtime.console.say)
 
 
-def _told(result: Reconciliation, *, apply: bool) -> Iterator[str]:
+def _told(result: Reconciliation, *, apply: bool, saved: str = "") -> Iterator[str]:
     """The drift, a line each, and what became of it."""
     for change in result.drift:
         about = change.subscription or (change.after or {}).get("stripe_customer_id") or change.key
@@ -183,7 +186,7 @@ def _told(result: Reconciliation, *, apply: bool) -> Iterator[str]:
     if apply:
         yield f"{result.applied:,} applied, {result.skipped:,} skipped because they had moved, {result.left:,} left."
     elif found:
-        yield "Nothing was written; repair it with --apply."
+        yield f"Nothing was written; repair it with {saved or '--apply'}."
 
 
 def _difference(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str:

@@ -101,7 +101,7 @@ def _tell(runtime: Runtime, result: Synced) -> None:
             yield f"{change.user or change.privy_user_id}  {change.field}: {change.before or '–'} → {change.after}"
         numbers = "scanned", "created", "updated", "unchanged", "missing", "failed"
         counted = ", ".join(f"{getattr(result, name):,} {name}" for name in numbers)
-        yield f"{counted} ({result.duration_s:.1f} s){'; nothing was written' if result.dry_run else ''}"
+        yield f"{counted} ({result.duration_s:.1f} s){'; that is what would be done, nothing was written' if result.dry_run else ''}"
 
     runtime.console.end_progress()
     runtime.console.result(result, lines)
@@ -136,7 +136,7 @@ def list_(
     engine, chosen = runtime.engine, Filter(missing, search)
     runtime.console.listing(
         everybody(engine, chosen, limit),
-        ("id", "email", "name", "created_at", "missing_since"),
+        ("id", "email", "created_at", "name", "missing_since"),
         form=form,
         chosen=columns,
         total=lambda: min(count(engine, chosen), limit) if limit is not None else count(engine, chosen),

@@ -24,7 +24,11 @@ from tests.parts.migrated import engine_of
 from tests.parts.sampling import sample
 
 HERE = Identity("staging", "acct_1", "test", "app", "00ff")
-NOW = datetime.now(UTC)
+
+
+def now(later: timedelta = timedelta()) -> datetime:
+    """This moment: a file is judged by when it is read, and a run of the tests is long."""
+    return datetime.now(UTC) + later
 
 
 def saved(engine: Engine, path: Path, **options: Any) -> str:
@@ -44,9 +48,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "plan.jsonl"
 
 
-def refusal(path: Path, identity: Identity = HERE, now: datetime = NOW, kinds: Any = KINDS) -> AuraError:
+def refusal(path: Path, identity: Identity = HERE, later: timedelta = timedelta(), kinds: Any = KINDS) -> AuraError:
     with pytest.raises(AuraError) as refused:
-        read(path, identity, now, kinds)
+        read(path, identity, now(later), kinds)
     return refused.value
 
 
@@ -58,7 +62,7 @@ def test_what_a_file_holds(engine: Engine, tmp_path: Path) -> None:
     plan_id = saved(engine, path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert {found.name for found in tmp_path.iterdir() if not found.name.startswith("aura.db")} == {"plan.jsonl"}
-    header, rows = read(path, HERE, NOW, KINDS)
+    header, rows = read(path, HERE, now(), KINDS)
     assert (header["format"], header["plan"], header["scan"], header["complete"]) == (FORMAT, plan_id, SCAN, True)
     assert [row["number"] for row in rows] == list(range(1, 9))
     first = next(row for row in rows if row["kind"] == "renamed")
@@ -75,7 +79,7 @@ def test_applied_from_the_file(engine: Engine, tmp_path: Path) -> None:
     plan_id = saved(engine, path)
     with writing(engine) as connection:
         plan.create(connection, "test", SCAN, complete=True, rows_here=0)
-    header, rows = read(path, HERE, NOW, KINDS)
+    header, rows = read(path, HERE, now(), KINDS)
     assert take_in(engine, header, rows, KINDS) == plan_id
     assert carry_out(engine, plan_id) == Applied(6, 0)
     found = outcome(engine)
@@ -153,7 +157,7 @@ def test_paths_that_cannot_be_read_or_written(engine: Engine, tmp_path: Path) ->
 )
 def test_elsewhere_and_later(file: Path, identity: Identity, later: timedelta, code: int, said: str) -> None:
     """Another binding is configuration (4); a stale plan, or one out of the future, a conflict (6)."""
-    error = refusal(file, identity, NOW + later)
+    error = refusal(file, identity, later)
     assert (error.exit_code, said in error.message) == (code, True)
 
 
@@ -171,5 +175,5 @@ def test_a_copy_is_as_good(file: Path, tmp_path: Path) -> None:
     """Carried elsewhere, a file is the same plan."""
     copy: Callable[..., Any] = shutil.copy
     copy(file, tmp_path / "copy")
-    assert read(tmp_path / "copy", HERE, NOW, KINDS) == read(file, HERE, NOW, KINDS)
+    assert read(tmp_path / "copy", HERE, now(), KINDS) == read(file, HERE, now(), KINDS)
     assert all(json.loads(line) for line in (tmp_path / "copy").read_text().splitlines())
