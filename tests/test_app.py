@@ -106,6 +106,7 @@ def test_usage_errors(aura: Aura, words: list[str]) -> None:
         done = aura(*words)
         assert (done.exit, done.out) == (2, "")
         assert done.err == "Error: No such command 'nope'.\n  See: aura --help\n"
+        assert "Did you mean 'users'?" in aura("user", "list").err
     done = aura("--json", *words)
     assert (done.exit, done.out) == (2, "")
     assert json.loads(done.err)["error"]["kind"] == "usage"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from aura_cli.console import MASK, Console, Format, cell, rfc3339
+from aura_cli.console import MASK, Console, Format, _fitting, cell, rfc3339
 from aura_cli.errors import ConfigurationError, ConflictError, UsageError
 from tests.parts.program import REPOSITORY
 from tests.parts.terminal import on_a_terminal
@@ -274,3 +274,14 @@ def test_the_answer_is_no(tmp_path: Path, keys: str, code: int) -> None:
     """Only an explicit yes is one."""
     found, shown = terminal(tmp_path, "ask", keys=keys)
     assert (found, "Write? [y/N]" in shown, "Not confirmed; nothing was changed" in shown) == (code, True, bool(code))
+
+
+WIDE = [{"id": "sub_1234567890", "when": datetime(2026, 11, 22, 10, 0, tzinfo=UTC), "who": "x" * 40}]
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"), [(200, ["id", "when", "who"]), (76, ["id", "when", "who"]), (73, ["id", "when"]), (20, ["id"]), (3, ["id"])]
+)
+def test_a_table_shows_whole_values_or_leaves_a_column_out(width: int, columns: list[str]) -> None:
+    """What does not fit is left out from the end, never cut; the first column stays."""
+    assert list(_fitting(("id", "when", "who"), WIDE, width)) == columns

@@ -66,7 +66,14 @@ def test_a_plan_file_is_looked_at_and_applied_later(aura: Aura, books: Books, tm
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     text = file.read_text()
     assert not [one.email for one in PEOPLE.people if one.email and one.email in text]
-    assert run(aura, books, "apply", str(file), "--json").json["applied"] == len(text.splitlines()) - 1
+    changes = len(text.splitlines()) - 1
+    before = books.shared()
+    assert f"{changes:,} would be applied" in run(aura, books, "apply", str(file), "-n").out
+    assert books.shared() == before
+    assert run(aura, books, "apply", str(file), "--json").json["applied"] == changes
+    again = run(aura, books, "apply", str(file))
+    assert (again.exit, again.out.startswith("0 applied")) == (0, True)
+    assert f"{changes:,} were settled by an earlier run" in again.out
     assert books.found() == []
     file.write_text(text.replace("price_", "prize_"))
     assert run(aura, books, "apply", str(file)).exit == 2
