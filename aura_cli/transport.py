@@ -27,7 +27,7 @@ class Rate:
 
     def __init__(self, per_second: float) -> None:
         self.per_second = per_second
-        self._gap = 1 / per_second if per_second else 0.0
+        self._gap = 1 / per_second if per_second > 0 else 0.0
         self._next = 0.0
         self._lock = threading.Lock()
 
@@ -65,13 +65,17 @@ class Service:
             headers = httpx.Headers(dict(self.headers))
         except UnicodeEncodeError:
             raise ConfigurationError(f"{self.name}: a credential holds characters that no HTTP header may carry") from None
-        self._client = httpx.Client(
-            base_url=address,
-            headers=headers,
-            timeout=httpx.Timeout(self.timeout, connect=min(self.timeout, 10)),
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
-            trust_env=address.host not in LOOPBACK_HOSTS,
-        )
+        try:
+            self._client = httpx.Client(
+                base_url=address,
+                headers=headers,
+                timeout=httpx.Timeout(self.timeout, connect=min(self.timeout, 10)),
+                limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
+                trust_env=address.host not in LOOPBACK_HOSTS,
+            )
+        except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:  # a SOCKS proxy, no such SSL_CERT_FILE, …
+            hint = "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
+            raise ConfigurationError(f"{self.name}: this environment's proxy or certificates cannot be used: {error}", hint) from error
         return self
 
     def __exit__(self, *_: object) -> None:

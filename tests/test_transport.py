@@ -192,6 +192,17 @@ def test_credentials_that_no_header_carries(key: str) -> None:
     assert key not in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ALL_PROXY", "socks5://127.0.0.1:9"), ("HTTPS_PROXY", "ftp://127.0.0.1:9"), ("SSL_CERT_FILE", "/nowhere/at-all.pem")],
+)
+def test_an_environment_that_no_request_can_leave(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A proxy or certificate file that cannot be used is configuration, found before a request."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match="proxy or certificates"), Service("Example", "https://example.test", SECRET, Rate(0)):
+        pass
+
+
 def test_requests_are_spaced() -> None:
     """All threads together keep to the rate."""
     with server(OK) as answers, service(answers, rate=50) as example:

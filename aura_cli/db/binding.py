@@ -52,6 +52,7 @@ def check(engine: Engine, identity: Identity, *, store: bool) -> None:
             values = {name: func.coalesce(binding.c[name], value) for name, value in new.items()}
             if connection.execute(binding.update().values(values)).rowcount == 0:
                 connection.execute(binding.insert().values(id=1, adopted=False, **new))
+            _compare(connection, identity)  # another first write may have been committed between the look and the update
 
 
 def bound(connection: Connection) -> Identity | None:

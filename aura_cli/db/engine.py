@@ -25,12 +25,14 @@ def connect(url: str) -> Engine:
             url,
             pool_pre_ping=True,
             pool_size=8,
+            hide_parameters=True,  # people's data stays out of errors
             connect_args={"prepare_threshold": None, "connect_timeout": 15, "application_name": "aura"},
         )
     _require_recent_sqlite()
     engine = create_engine(
         url,
         execution_options={"schema_translate_map": {PUBLIC: None, OPS: None}},
+        hide_parameters=True,
         connect_args={"check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare_sqlite)

@@ -60,7 +60,7 @@ def target_line(settings: Settings, url: str, identity: Identity | None, rows: i
     stripe = f"{account} ({settings.stripe_mode})" if settings.stripe_mode else "no key"
     place = host_of(url) or Path(urlsplit(url).path).name
     changing = "" if rows is None else f" · {rows:,} rows to change"
-    return f"{settings.environment or 'production (by its database host)'} · database {place} · Stripe {stripe}{changing}"
+    return f"{settings.environment or 'production (AURA_ENV is not set)'} · database {place} · Stripe {stripe}{changing}"
 
 
 def _embedded(home: Path) -> str:

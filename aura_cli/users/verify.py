@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -170,11 +171,12 @@ class PublishedKeys:
 
     def _fetch(self) -> bytes:
         content = key_set(self.privy, self.app)
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=self.home, prefix=".privy-keys-")  # 0600
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(partial).replace(self.path)
+        with suppress(OSError):  # where nothing can be kept, the next token costs a request
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, partial = tempfile.mkstemp(dir=self.home, prefix=".privy-keys-")  # 0600
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            Path(partial).replace(self.path)
         return content
 
 

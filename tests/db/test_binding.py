@@ -1,6 +1,7 @@
 """A database remembers what it belongs to, and a write from elsewhere stops before it begins."""
 
 import hashlib
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +44,26 @@ def test_each_contradiction_is_named(engine: Engine, what: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{what.replace('_', ' ')}: bound to {getattr(LIVE, what)}, configured another"):
         check(engine, replace(LIVE, **{what: "another"}), store=True)
     assert known(engine) == LIVE
+
+
+def test_two_first_writes_at_once(engine: Engine) -> None:
+    """The later of two first writes from different environments finds out, though it saw no binding when it began."""
+    refused: list[ConfigurationError] = []
+
+    def write() -> None:
+        try:
+            check(engine, LIVE, store=True)
+        except ConfigurationError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=write)
+    with writing(engine) as connection:
+        connection.execute(binding.update().values(environment="staging"))
+        thread.start()
+        thread.join(0.5)  # it has looked by now, and waits
+    thread.join(30)
+    assert [error.exit_code for error in refused] == [4]
+    assert known(engine) == replace(NOBODY, environment="staging")
 
 
 def test_identity_holds_no_secret(tmp_path: Path) -> None:
@@ -111,4 +132,4 @@ def test_target_line(tmp_path: Path) -> None:
     """It tells environment, host, account and mode, and rows; never a password."""
     settings = Settings.load({"STRIPE_SECRET_KEY": "sk_live_1"}, tmp_path)
     line = target_line(settings, "postgresql+psycopg://u:secret@db.example.com/x", LIVE, 4812)
-    assert line == "production (by its database host) · database db.example.com · Stripe acct_live (live) · 4,812 rows to change"
+    assert line == "production (AURA_ENV is not set) · database db.example.com · Stripe acct_live (live) · 4,812 rows to change"

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from aura_cli.db.engine import connect, load, writing
 from aura_cli.db.failures import translate
@@ -223,6 +224,14 @@ def test_bad_sql_stays_a_bug(engine: Engine) -> None:
         connection.execute(users.insert(), [row, row])
     assert translate(raised.value) is None
     assert translate(ValueError("database is locked")) is None
+
+
+def test_an_error_names_no_values(engine: Engine) -> None:
+    """What a failed statement was given (addresses, names) is not in the error, which goes to the terminal and to Sentry."""
+    with pytest.raises(DBAPIError) as failed, writing(engine) as connection:
+        connection.execute(text("SELECT nothing_there(:address)"), {"address": "somebody@example.com"})
+    assert "nothing_there" in str(failed.value)
+    assert "somebody@example.com" not in str(failed.value)
 
 
 def test_nothing_configured(aura: Aura) -> None:

@@ -162,6 +162,14 @@ def test_a_damaged_cache_is_fetched_anew(tmp_path: Path, content: bytes) -> None
         assert verify(good, PRIVY_APP_ID, keys, now).did == DID
 
 
+def test_a_cache_that_cannot_be_kept_stops_nobody(tmp_path: Path) -> None:
+    """Where the data directory cannot be made, a good token is good all the same."""
+    now, good = datetime.now(UTC), SigningKey(PRIVY_APP_ID).access_token(PRIVY_APP_ID, DID, int(time.time()))
+    (tmp_path / "file").touch()
+    with running(build(0, 1, ISSUED)) as addresses, Service("Privy", addresses.privy, {"privy-app-id": PRIVY_APP_ID}, Rate(0)) as privy:
+        assert verify(good, PRIVY_APP_ID, PublishedKeys(privy, PRIVY_APP_ID, tmp_path / "file" / "home", now), now).did == DID
+
+
 def test_published_keys_are_kept_and_fetched_once_for_an_unknown_one(desk: Desk) -> None:
     """An hour in a file of 0600; a new signing key is found by one more request; one that the app does not have is refused."""
     person = desk.population.people[0]
