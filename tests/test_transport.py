@@ -61,10 +61,12 @@ def server(*script: tuple[int, dict[str, str], bytes]) -> Iterator[Answers]:
         answers = Answers(http.server_address[1], list(script))
         thread = threading.Thread(target=http.serve_forever, args=(0.01,))
         thread.start()
-        yield answers
-        ended.set()
-        http.shutdown()
-        thread.join()
+        try:
+            yield answers
+        finally:
+            ended.set()
+            http.shutdown()
+            thread.join()
 
 
 OK = (200, {"Content-Type": "application/json"}, b"{}")
