@@ -4,7 +4,7 @@ A chunk locks its target rows, marks which plan rows hold, writes those, notes t
 can be killed anywhere: what is marked applied is written, and nothing else is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Engine, case, func, literal, select
@@ -40,10 +40,10 @@ def apply(
     tick: Callable[[int], None] = lambda count: None,
 ) -> Applied:
     """Apply the pending rows of a plan, kind by kind in the order of `kinds`. Counts what this call did."""
-    done, before = 0, _states(engine, plan_id)
-    for kind in kinds.values():
-        if kind.deed is Deed.REPORT:
-            continue
+    done = 0
+    with reading(engine) as connection:
+        before = _states(connection, plan_id)
+    for kind in _repairable(kinds):
         while True:
             with writing(engine) as connection:
                 lease.assert_held(connection)
@@ -54,26 +54,32 @@ def apply(
             tick(done)
     with writing(engine) as connection:
         connection.execute(plans.update().where(plans.c.id == plan_id).values(applied_at=utc_now()))
-    after = _states(engine, plan_id)
-    return Applied(*(after.get(state, 0) - before.get(state, 0) for state in ("applied", "skipped")))
+        return _difference(before, _states(connection, plan_id))
 
 
 def foresee(engine: Engine, plan_id: str, kinds: Mapping[str, Kind]) -> Applied:
-    """What `apply` would do now: how many pending rows still hold, and how many have moved."""
-    holding = moved = 0
-    with reading(engine) as connection:
-        for kind in kinds.values():
-            pending = (plan_rows.c.plan_id == plan_id) & (plan_rows.c.kind == kind.name) & (plan_rows.c.state == "pending")
-            held = select(func.count(), func.sum(case((kind.still_holds(), 1), else_=0))).where(pending)
-            count, true = connection.execute(held).one()
-            holding, moved = holding + (true or 0), moved + count - (true or 0)
-    return Applied(holding, moved)
+    """What `apply` would do now: done in one transaction, in which later kinds see the work of earlier ones, and taken back."""
+    with writing(engine) as connection:
+        before = _states(connection, plan_id)
+        for kind in _repairable(kinds):
+            while _apply_chunk(connection, plan_id, kind, "nobody"):
+                pass
+        done = _difference(before, _states(connection, plan_id))
+        connection.get_transaction().rollback()  # type: ignore[union-attr]
+    return done
 
 
-def _states(engine: Engine, plan_id: str) -> dict[str, int]:
+def _repairable(kinds: Mapping[str, Kind]) -> Iterator[Kind]:
+    return (kind for kind in kinds.values() if kind.deed is not Deed.REPORT)
+
+
+def _states(connection: Connection, plan_id: str) -> dict[str, int]:
     states = select(plan_rows.c.state, func.count()).where(plan_rows.c.plan_id == plan_id).group_by(plan_rows.c.state)
-    with reading(engine) as connection:
-        return dict(connection.execute(states).all())
+    return dict(connection.execute(states).all())
+
+
+def _difference(before: Mapping[str, int], after: Mapping[str, int]) -> Applied:
+    return Applied(*(after.get(state, 0) - before.get(state, 0) for state in ("applied", "skipped")))
 
 
 def _apply_chunk(connection: Connection, plan_id: str, kind: Kind, operator: str) -> int:

@@ -39,8 +39,7 @@ def apply(
     from aura_cli.drift import planfile
     from aura_cli.drift.apply import apply as carry_out
     from aura_cli.drift.apply import foresee
-    from aura_cli.drift.kinds import Deed
-    from aura_cli.drift.plan import require_plausible
+    from aura_cli.drift.plan import repairable, require_plausible
 
     runtime: Runtime = ctx.obj
     kinds = runtime.kinds()
@@ -49,7 +48,7 @@ def apply(
     require_plausible(counts, kinds, header["rows_here"], max_changes)
     dry_run = runtime.options.dry_run
     if not dry_run:
-        runtime.authorise(len(rows))
+        runtime.authorise(repairable(counts, kinds))
     with lease(runtime.engine, header["command"]) as held:
         plan = planfile.take_in(runtime.engine, header, rows, kinds)
         if dry_run:
@@ -58,7 +57,7 @@ def apply(
             tick = runtime.console.progress("Applying", len(rows))
             done = carry_out(runtime.engine, plan, kinds, runtime.settings.operator, lease=held, tick=tick)
             runtime.console.end_progress()
-    reported = sum(count for kind, count in counts.items() if kinds[kind].deed is Deed.REPORT)
+    reported = len(rows) - repairable(counts, kinds)
     result = AppliedPlan(header["plan"], counts, done.applied, done.skipped, reported, dry_run)
     runtime.console.result(result, lambda: [_told(result, len(rows))])
     if done.skipped or reported:

@@ -65,6 +65,11 @@ def changes(engine: Engine, plan_id: str) -> Iterator[Change]:
             yield Change(row.kind, row.subscription, row.user_id, row.key, row.before, row.after)
 
 
+def repairable(found: Mapping[str, int], kinds: Mapping[str, Kind]) -> int:
+    """How many of the rows found applying is about to write: those that are only reported are not among them."""
+    return sum(count for name, count in found.items() if kinds[name].deed is not Deed.REPORT)
+
+
 def require_plausible(found: Mapping[str, int], kinds: Mapping[str, Kind], existing_rows: int, limit: int | None) -> None:
     """Raise ConflictError where a plan changes more existing rows than `limit` (default: the larger of 50 and 5 %).
 

@@ -29,7 +29,7 @@ COLUMNS = ("subscription", "status", "stripe_status", "current_period_end", "pri
 def reconcile(
     ctx: typer.Context,
     who: str | None = WHO,
-    apply: bool = typer.Option(False, "--apply", help="Repair what can be repaired, after showing what."),
+    apply: bool = typer.Option(False, "--apply", help="Repair what can be repaired."),
     save_plan: Path | None = typer.Option(None, "--save-plan", metavar="FILE", help="Write the plan to FILE, for aura apply."),
     max_changes: int | None = typer.Option(
         None, "--max-changes", min=0, help="Stop if more existing rows would change (default: 50 or 5 %)."
@@ -66,12 +66,12 @@ def reconcile(
 
 
 def _apply(runtime: Runtime, planned: Planned, held: Any, limit: int | None, progress: Progress) -> Reconciliation:
-    from aura_cli.drift.plan import require_plausible
+    from aura_cli.drift.plan import repairable, require_plausible
     from aura_cli.subscriptions.kinds import KINDS
     from aura_cli.subscriptions.reconcile import carry_out
 
     require_plausible(planned.counts, KINDS, planned.local, limit)
-    runtime.authorise(sum(planned.counts.values()))
+    runtime.authorise(repairable(planned.counts, KINDS))
     return carry_out(runtime.engine, planned, runtime.settings.operator, lease=held, limit=limit, progress=progress)
 
 

@@ -7,6 +7,8 @@ import pytest
 from sqlalchemy import insert
 
 from aura_cli.db.engine import writing
+from aura_cli.drift.apply import Applied, foresee
+from aura_cli.subscriptions.kinds import KINDS
 from aura_cli.users.tables import privy_users
 from tests.parts.books import Books, contract, person, top_up
 from tests.subscriptions.conftest import Keep
@@ -26,6 +28,19 @@ def customer(books: Books, email: str | None, metadata: Mapping[str, str]) -> No
 def verified(books: Books, did: str, email: str | None) -> None:
     with writing(books.engine) as connection:
         connection.execute(insert(privy_users).values(privy_user_id=did, verified_email=email))
+
+
+def test_what_builds_on_a_link_is_foreseen_with_it(keep: Keep) -> None:
+    """A link, the row that needs it and the balance that needs the row: a dry run counts all three, and changes nothing."""
+    books = keep(ONE)
+    customer(books, None, {"userId": ONE.uuid})
+    books.sql("DELETE FROM subscriptions")
+    books.sql("DELETE FROM token_balances")
+    planned, before = books.plan(), books.shared()
+    assert planned.counts == {"balance": 1, "missing_locally": 1, "unknown_customer": 1}
+    assert foresee(books.engine, planned.plan, KINDS) == Applied(3, 0)
+    assert (books.shared(), books.ledger()) == (before, [])
+    assert books.apply(planned).applied == 3
 
 
 LINKS = [
