@@ -132,7 +132,9 @@ def carry_out(engine: Engine, planned: Planned, operator: str, *, lease: Lease, 
     plan.require_plausible(planned.counts, KINDS, planned.local, limit)
     tick = progress.step("Applying", sum(planned.counts.values()))
     done = apply(engine, planned.plan, KINDS, operator, lease=lease, tick=tick)
-    return _result(engine, planned, done.applied, done.skipped, left=sum(planned.counts.values()) - done.applied)
+    with reading(engine) as connection:
+        settled = sum(plan.counts(connection, planned.plan, state="applied").values())
+    return _result(engine, planned, done.applied, done.skipped, left=sum(planned.counts.values()) - settled)
 
 
 def customers_of(stripe: Service, user: str, linked: str | None) -> list[str]:
