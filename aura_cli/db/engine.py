@@ -98,6 +98,17 @@ def analyze(connection: Connection, table: Table) -> None:
         connection.exec_driver_sql(f"ANALYZE {table.schema}.{table.name}")
 
 
+def upsert(connection: Connection, table: Table) -> Any:
+    """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`, in the words of the connection's database."""
+    if is_sqlite(connection):
+        from sqlalchemy.dialects.sqlite import insert
+
+        return insert(table)
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+    return postgresql_insert(table)
+
+
 def is_sqlite(connection: Connection) -> bool:
     return connection.dialect.name == "sqlite"
 

@@ -14,10 +14,9 @@ from pathlib import Path
 from time import monotonic
 
 from sqlalchemy import ColumnElement, Connection, Engine, literal_column, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from aura_cli.db.engine import is_sqlite, writing
+from aura_cli.db.engine import upsert, writing
 from aura_cli.db.tables import leases
 from aura_cli.db.types import moved_by, utc_now
 from aura_cli.errors import ConflictError
@@ -72,9 +71,8 @@ def lease(engine: Engine, name: str) -> Iterator[Lease]:
 
 
 def _take(connection: Connection, name: str, owner: str) -> bool:
-    make = sqlite.insert if is_sqlite(connection) else postgresql.insert
     expiry = _expiry()
-    statement = make(leases).values(name=name, owner=owner, expires_at=expiry)
+    statement = upsert(connection, leases).values(name=name, owner=owner, expires_at=expiry)
     taken = statement.on_conflict_do_update(
         index_elements=[leases.c.name], set_={"owner": owner, "expires_at": expiry}, where=leases.c.expires_at < utc_now()
     )

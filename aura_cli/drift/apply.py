@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Engine, case, func, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from aura_cli.audit.log import record_all
-from aura_cli.db.engine import is_sqlite, reading, writing
+from aura_cli.db.engine import is_sqlite, reading, upsert, writing
 from aura_cli.db.leases import Lease
 from aura_cli.db.shared import users
 from aura_cli.db.types import json_record, utc_now, value_of
@@ -131,6 +130,6 @@ def _update(connection: Connection, kind: Kind, chosen: ColumnElement[bool]) -> 
 def _insert(connection: Connection, kind: Kind, chosen: ColumnElement[bool]) -> None:
     table = kind.target()
     values = [value_of(field("after", name), table.c[name]) for name in kind.columns]
-    insert = (sqlite.insert if is_sqlite(connection) else postgresql.insert)(table)
+    insert = upsert(connection, table)
     # SQLite wants a WHERE before ON CONFLICT in INSERT … SELECT (its grammar is ambiguous without); `chosen` is one
     connection.execute(insert.from_select(list(kind.columns), select(*values).where(chosen)).on_conflict_do_nothing())

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from aura_cli.db.engine import is_sqlite, reading, writing
+from aura_cli.db.engine import reading, upsert, writing
 from aura_cli.db.leases import Lease
 from aura_cli.db.types import moved_by, utc_now
 from aura_cli.drift.tables import scan_windows, scans
@@ -233,7 +232,7 @@ def _write(engine: Engine, scan_id: str, board: _Board, store: Store, lease: Lea
 def _save(connection: Connection, scan_id: str, windows: Sequence[Window]) -> None:
     if not windows:
         return
-    insert = (sqlite.insert if is_sqlite(connection) else postgresql.insert)(scan_windows)
+    insert = upsert(connection, scan_windows)
     changed = {name: insert.excluded[name] for name in ("since", "until", "cursor", "position", "done")}
     statement = insert.on_conflict_do_update(index_elements=["scan_id", "number"], set_=changed)
     connection.execute(statement, [{"scan_id": scan_id, **vars(window)} for window in windows])

@@ -23,9 +23,8 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
-from aura_cli.db.engine import analyze, is_sqlite
+from aura_cli.db.engine import analyze, upsert
 from aura_cli.db.shared import subscriptions as local
 from aura_cli.db.shared import users
 from aura_cli.db.types import from_epoch, utc_now
@@ -183,6 +182,6 @@ def _remember_links(connection: Connection, scope: Scope) -> None:
 
 def _append(connection: Connection, table: Table, columns: Sequence[str], rows: Select[Any]) -> None:
     """Add what another reconcile (of one person, beside one of everybody) did not add at the same moment."""
-    make = (sqlite.insert if is_sqlite(connection) else postgresql.insert)(table)
+    make = upsert(connection, table)
     # without a WHERE, SQLite's grammar takes ON CONFLICT for a join's ON
     connection.execute(make.from_select(list(columns), rows.where(true())).on_conflict_do_nothing())

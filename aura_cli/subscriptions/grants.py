@@ -26,10 +26,9 @@ from sqlalchemy import (
     tuple_,
     union_all,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from aura_cli.audit.log import record
-from aura_cli.db.engine import is_sqlite
+from aura_cli.db.engine import upsert
 from aura_cli.db.shared import MONTHLY_ALLOCATION, subscriptions, token_balances, token_top_ups, users
 from aura_cli.db.types import json_field, utc_now
 from aura_cli.drift.kinds import field
@@ -85,13 +84,13 @@ def grant(connection: Connection, user: str, tokens: int, *, cause: str, reason:
     """
     if not 0 < tokens <= LARGEST:
         raise UsageError(f"{tokens:,} tokens cannot be granted", f"Give a number from 1 to {LARGEST:,}")
-    row = _insert(connection, token_balances).values(user_id=user, balance=0, monthly_allocation=NO_ALLOCATION)
+    row = upsert(connection, token_balances).values(user_id=user, balance=0, monthly_allocation=NO_ALLOCATION)
     connection.execute(row.on_conflict_do_nothing(index_elements=["user_id"]))
     b = token_balances.c
     held = connection.execute(select(b.balance).where(b.user_id == user).with_for_update()).scalar_one()
     if held + tokens > LARGEST:
         raise UsageError(f"{tokens:,} tokens on top of {held:,} would not fit the balance", f"It holds at most {LARGEST:,}")
-    entry = _insert(connection, grants).values(cause=cause, user_id=user, kind="operator", tokens=tokens, reason=reason)
+    entry = upsert(connection, grants).values(cause=cause, user_id=user, kind="operator", tokens=tokens, reason=reason)
     if connection.execute(entry.on_conflict_do_nothing(index_elements=["cause"]).returning(grants.c.id)).first() is None:
         raise ConflictError(f"{cause} was granted before", "Nothing was changed")
     connection.execute(token_balances.update().where(b.user_id == user).values(balance=b.balance + tokens, updated_at=utc_now()))
@@ -150,7 +149,7 @@ def book_first_month(connection: Connection, chosen: ColumnElement[bool]) -> Non
     _enter(connection, "initial", chosen)
     tokens = cast(field("after", "tokens"), Integer)
     rows = select(plan_rows.c.user_id, tokens, tokens, utc_now()).where(chosen)
-    made = _insert(connection, token_balances).from_select(["user_id", "balance", "monthly_allocation", "last_reset_at"], rows)
+    made = upsert(connection, token_balances).from_select(["user_id", "balance", "monthly_allocation", "last_reset_at"], rows)
     b, new = token_balances.c, made.excluded
     both = {"balance": b.balance + new.balance, "monthly_allocation": new.monthly_allocation, "last_reset_at": new.last_reset_at}
     owed = b.monthly_allocation == NO_ALLOCATION
@@ -189,7 +188,7 @@ def book_top_up(connection: Connection, chosen: ColumnElement[bool]) -> None:
     sums = (
         select(plan_rows.c.user_id, func.sum(tokens), func.sum(tokens), literal(NO_ALLOCATION)).where(chosen).group_by(plan_rows.c.user_id)
     )
-    added = _insert(connection, token_balances).from_select(["user_id", "balance", "total_purchased", "monthly_allocation"], sums)
+    added = upsert(connection, token_balances).from_select(["user_id", "balance", "total_purchased", "monthly_allocation"], sums)
     b = token_balances.c
     both = {name: b[name] + added.excluded[name] for name in ("balance", "total_purchased")}
     connection.execute(added.on_conflict_do_update(index_elements=["user_id"], set_={**both, "updated_at": utc_now()}))
@@ -204,7 +203,3 @@ def _enter(connection: Connection, kind: str, chosen: ColumnElement[bool]) -> No
     tokens = cast(field("after", "tokens"), Integer)
     rows = select(field("after", "cause"), plan_rows.c.user_id, literal(kind), tokens, literal("reconcile")).where(chosen)
     connection.execute(insert(grants).from_select(["cause", "user_id", "kind", "tokens", "reason"], rows))
-
-
-def _insert(connection: Connection, table: Any) -> Any:
-    return (sqlite.insert if is_sqlite(connection) else postgresql.insert)(table)

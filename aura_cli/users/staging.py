@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, Update, and_, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from aura_cli.db.engine import is_sqlite, load
+from aura_cli.db.engine import load, upsert
 from aura_cli.db.shared import users
 from aura_cli.db.types import from_epoch, utc_now
 from aura_cli.drift.tables import scans
@@ -149,7 +148,7 @@ def mark_missing(connection: Connection, dids: Sequence[str]) -> None:
     """Remember that Privy answered 404 for these, and since when; nothing is deleted."""
     if not dids:
         return
-    insert = (sqlite.insert if is_sqlite(connection) else postgresql.insert)(privy_users)
+    insert = upsert(connection, privy_users)
     since = func.coalesce(privy_users.c.missing_since, insert.excluded.missing_since)
     statement = insert.values(missing_since=utc_now()).on_conflict_do_update(
         index_elements=["privy_user_id"], set_={"missing_since": since}
@@ -184,6 +183,6 @@ def _facts_differ() -> ColumnElement[bool]:
 
 def _insert(connection: Connection, table: Table, rows: Select[Any]) -> int:
     """Insert `rows` where they are new; returns how many were."""
-    insert = (sqlite.insert if is_sqlite(connection) else postgresql.insert)(table)
+    insert = upsert(connection, table)
     statement = insert.from_select(list(rows.selected_columns.keys()), rows).on_conflict_do_nothing()
     return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
