@@ -12,6 +12,7 @@ PUBLIC = "public"
 OPS = "aura_ops"
 
 MONTHLY_ALLOCATION = 10_000_000
+LARGEST = 2_147_483_647  # its balances, tokens and cents are 32-bit integers
 
 subscription_status = Enum("trialing", "active", "past_due", "canceled", "unpaid", name="subscription_status", schema=PUBLIC)
 team_role = Enum("owner", "admin", "member", "viewer", name="team_role", schema=PUBLIC)

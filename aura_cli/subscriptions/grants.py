@@ -29,14 +29,13 @@ from sqlalchemy import (
 
 from aura_cli.audit.log import record
 from aura_cli.db.engine import upsert
-from aura_cli.db.shared import MONTHLY_ALLOCATION, subscriptions, token_balances, token_top_ups, users
+from aura_cli.db.shared import LARGEST, MONTHLY_ALLOCATION, subscriptions, token_balances, token_top_ups, users
 from aura_cli.db.types import json_field, utc_now
 from aura_cli.drift.kinds import field
 from aura_cli.drift.tables import plan_rows
 from aura_cli.errors import ConflictError, UsageError
 from aura_cli.subscriptions.tables import grants
 
-LARGEST = 2_147_483_647  # the web app's columns are 32-bit integers
 NO_ALLOCATION = 0  # in a balance row that no subscription came with: the first month is still owed
 
 

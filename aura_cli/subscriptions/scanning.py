@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Table, select
 
 from aura_cli.db.engine import load, writing
 from aura_cli.db.leases import Lease
+from aura_cli.db.shared import LARGEST
 from aura_cli.drift.scan import Fetch, Page, Store, Window
 from aura_cli.drift.tables import scans
 from aura_cli.errors import NotFoundError, ServiceError
@@ -35,7 +36,6 @@ from aura_cli.transport import Service
 THREADS = 12
 PROBES_A_COMMIT = 100
 LARGEST_TOP_UP = 1_000_000_000
-LARGEST = 2_147_483_647  # cents that the web app's column holds
 PAID_EVENTS = ["checkout.session.completed", "checkout.session.async_payment_succeeded"]
 _ID = re.compile(r"\w+", re.ASCII)
 SESSION_COLUMNS = ("scan_id", "id", "customer", "user_reference", "tokens", "amount", "package", "created")
