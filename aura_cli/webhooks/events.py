@@ -1,0 +1,15 @@
+"""The events that are handled, by their types at Stripe (https://docs.stripe.com/api/events/types)."""
+
+HANDLED = (
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "customer.subscription.trial_will_end",
+    "customer.deleted",
+    "invoice.paid",
+    "invoice.payment_failed",
+)
