@@ -12,14 +12,14 @@ from sqlalchemy.exc import DBAPIError
 
 from aura_cli.db.adoption import Adoption, examine
 from aura_cli.db.engine import is_sqlite, writing
-from aura_cli.db.shared import OPS, SHARED
+from aura_cli.db.shared import OPS
 from aura_cli.errors import AttentionNeeded, ConfigurationError, ConflictError, NotFoundError
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "aura_version"
-HEAD = "0002"
+HEAD = "0003"
 _UPGRADE_LOCK = 0x61757261  # any fixed number: it names the upgrade among PostgreSQL's advisory locks
 
 
@@ -87,7 +87,7 @@ def downgrade(engine: Engine, *, discard: bool = False, dry_run: bool = False) -
         if before is None:
             raise NotFoundError("This database has no aura schema")
         _refuse_newer(before)
-        if not discard and (full := _filled_tables(connection)):
+        if not discard and (full := _filled_tables(connection, before)):
             raise ConflictError(f"These tables hold rows: {', '.join(full)}", "Add --discard to drop them all the same")
         if not dry_run:
             _run(connection, "downgrade", "-1")
@@ -140,13 +140,14 @@ def _version_below(connection: Connection, version: str) -> str | None:
     return below if isinstance(below, str) else None
 
 
-def _filled_tables(connection: Connection) -> list[str]:
-    """Our tables that hold rows which cannot be made again; on SQLite ours are those that are not the web app's."""
-    sqlite = is_sqlite(connection)
-    ignored = {table.name for table in SHARED} if sqlite else set()
-    ignored |= {VERSION_TABLE, "binding", "leases"}
-    names = [name for name in inspect(connection).get_table_names(schema=None if sqlite else OPS) if name not in ignored]
-    prefix = "" if sqlite else f"{OPS}."
+def _filled_tables(connection: Connection, version: str) -> list[str]:
+    """The tables that going down from `version` takes rows from, which cannot be made again, and that hold some."""
+    from alembic.script import ScriptDirectory
+
+    revision = ScriptDirectory.from_config(_config(connection)).get_revision(version)
+    drops = getattr(revision.module, "LOSES", None) or getattr(revision.module, "TABLES", ())
+    names = [name for name in drops if name not in ("binding", "leases")]
+    prefix = "" if is_sqlite(connection) else f"{OPS}."
     return [name for name in names if connection.execute(text(f"SELECT 1 FROM {prefix}{name} LIMIT 1")).first()]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aura_cli.console import Console
+from aura_cli.db.migrate import HEAD
 from aura_cli.errors import AuraError
 from aura_cli.sandbox.run import Sandbox, fill_database, opened
 from aura_cli.settings import foreign_environment
@@ -64,7 +65,7 @@ def tour(users: int, seed: int, now: int, console: Console) -> None:
     console.emit(f"A sandbox of Stripe and Privy with {users} people, and an empty database; nothing of yours is touched.")
     with opened(Sandbox(users, seed, now), fill=False) as (variables, population, _):
         going = Tour(console, variables, Path(variables["AURA_HOME"]))
-        going.step("The database gets its tables.", "db", "upgrade", shows="0002")
+        going.step("The database gets its tables.", "db", "upgrade", shows=HEAD)
         going.step("Everybody who signed in through Privy.", "users", "sync", shows=f"{users:,} created")
         planted = fill_database(variables["DATABASE_URL"], population, people=False)
         console.emit(f"\n# Meanwhile the web app has booked what Stripe told it, and got {len(planted)} kinds of things wrong.")

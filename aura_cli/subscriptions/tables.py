@@ -90,6 +90,7 @@ subscription_states = Table(  # appended on change; `current` marks the newest o
     *_facts(),
     Column("seen_at", UtcTime(), server_default=utc_now(), nullable=False),
     Column("current", Boolean, server_default=true(), nullable=False),
+    Column("as_of", BigInteger),  # epoch seconds at which Stripe's side was so: an event's time, or ours when we asked
     schema=OPS,
 )
 Index(
@@ -117,6 +118,16 @@ grants = Table(
     Column("tokens", Integer, nullable=False),
     Column("reason", Text),
     Column("granted_at", UtcTime(), server_default=utc_now(), nullable=False),
+    Column("caused_at", UtcTime()),  # Stripe's time of the cause: balances move as if causes had come in its order
     Index("grants_user", "user_id"),
+    schema=OPS,
+)
+billing_owners = Table(  # who grants for what happened at Stripe from `since` (epoch seconds) on
+    "billing_owners",
+    METADATA,
+    Column("id", Serial, primary_key=True),
+    Column("owner", Text, nullable=False),  # web, aura
+    Column("since", BigInteger, nullable=False),
+    Column("operator", Text, nullable=False),
     schema=OPS,
 )

@@ -47,9 +47,11 @@ def test_up_twice_down_and_up(bare_engine: Engine) -> None:
     assert not tables(bare_engine, PUBLIC)
     assert upgrade(bare_engine).after == HEAD
     assert upgrade(bare_engine).before == HEAD
-    assert (downgrade(bare_engine, dry_run=True).after, version(bare_engine)) == ("0001", HEAD)
+    assert (downgrade(bare_engine, dry_run=True).after, version(bare_engine)) == ("0002", HEAD)
     require_current(bare_engine)
-    assert downgrade(bare_engine).after == "0001"
+    assert downgrade(bare_engine).after == "0002"
+    assert upgrade(bare_engine).before == "0002"
+    assert [downgrade(bare_engine).after for _ in range(2)] == ["0002", "0001"]
     assert (upgrade(bare_engine, dry_run=True).after, version(bare_engine)) == (HEAD, "0001")
     assert tables(bare_engine, OPS) == {"aura_version"}
     with pytest.raises(ConfigurationError, match="older"):
@@ -62,13 +64,14 @@ def test_up_twice_down_and_up(bare_engine: Engine) -> None:
 
 
 def test_downgrade_refuses_to_lose_rows(engine: Engine) -> None:
-    """Rows of ours stop a downgrade unless they are given up; the web app's rows stay in any case."""
+    """Rows of ours that it would drop stop a downgrade unless they are given up; the web app's rows stay in any case."""
+    assert downgrade(engine).after == "0002"
     with writing(engine) as connection:
         record(connection, "operator", "test", "key")
         connection.execute(SHARED[0].insert().values(privy_user_id="did:privy:one"))
     with pytest.raises(ConflictError, match="operator_log"):
         downgrade(engine)
-    assert version(engine) == HEAD
+    assert version(engine) == "0002"
     downgrade(engine, discard=True)
     with reading(engine) as connection:
         assert connection.execute(SHARED[0].select()).all()
@@ -129,7 +132,7 @@ def test_upgrade_through_a_pooler(pooled_database: str) -> None:
     """Transaction pooling, as on Neon's pooled host, is enough."""
     with engine_of(pooled_database) as engine:
         assert upgrade(engine).after == HEAD
-        assert downgrade(engine).after == "0001"
+        assert downgrade(engine).after == "0002"
         assert upgrade(engine).after == HEAD
 
 
@@ -160,7 +163,7 @@ def test_the_wheel_brings_its_migrations(tmp_path: Path) -> None:
     subprocess.run(install, check=True, capture_output=True)
     env = {"PATH": os.defpath, "PYTHONPATH": str(place), "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     script = "from aura_cli.__main__ import main; main()"
-    for verb, said in (("upgrade", "0002"), ("status", "this program needs 0002")):
+    for verb, said in (("upgrade", HEAD), ("status", f"this program needs {HEAD}")):
         done = subprocess.run(
             [sys.executable, "-c", script, "db", verb], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
         )

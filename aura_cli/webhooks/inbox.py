@@ -1,0 +1,167 @@
+"""The inbox: an event is stored once, handled by one worker at a time, and is done only when its handler's work is committed.
+
+received → processing (until the lease ends) → done | failed (tried again later) | unmatched (nobody's customer yet) | dead.
+`due_at` says when a row is to be looked at next: its next try, or the end of its lease; NULL where nothing is to be done.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, literal_column, select
+
+from aura_cli.db.engine import is_sqlite, load
+from aura_cli.db.shared import users
+from aura_cli.db.types import moved_by, utc_now
+from aura_cli.webhooks.envelope import Arrival
+from aura_cli.webhooks.tables import webhook_attempts, webhook_events
+
+LEASE_SECONDS = 120
+ATTEMPTS = 14  # with the waits below: about two days
+FIRST_WAIT, LONGEST_WAIT = 2, 6 * 3600  # seconds, doubling, with jitter
+LONGEST_NOTE = 2_000  # characters
+_COLUMNS = ("id", "type", "created", "api_version", "livemode", "account", "object", "customer", "thin", "payload", "source")
+_ARRAYS = ("text", "text", "bigint", "text", "boolean", "text", "text", "text", "boolean", "bytea", "text")
+_STORE = (
+    f"INSERT INTO aura_ops.webhook_events ({', '.join(_COLUMNS)}) SELECT * FROM unnest({', '.join(f'%b::{kind}[]' for kind in _ARRAYS)})"
+    " ON CONFLICT DO NOTHING RETURNING id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A stored event. `attempt` counts from 1; `customer` and `object` are ids, `created` is Stripe's time (epoch seconds)."""
+
+    id: str
+    type: str
+    created: int
+    api_version: str | None
+    livemode: bool
+    account: str | None
+    object: str | None
+    customer: str | None
+    thin: bool
+    payload: bytes = field(repr=False)
+    received_at: datetime
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Handled:
+    """How handling went: `state` is done, failed, unmatched or dead; `changes` are the rows that differ now."""
+
+    event: Event
+    state: str
+    outcome: str
+    note: str | None = None
+    changes: tuple[dict[str, Any], ...] = ()
+
+
+def store(connection: Connection, arrivals: Sequence[Arrival]) -> set[str]:
+    """Store what is not there yet, in one statement; returns the ids that are new. The caller's commit makes it durable."""
+    rows = {arrival.id: arrival for arrival in arrivals}
+    values = [[getattr(row, name) for row in rows.values()] for name in _COLUMNS]
+    if not is_sqlite(connection):
+        cursor: Any = connection.connection.cursor()
+        with cursor:
+            return {row[0] for row in cursor.execute(_STORE, values).fetchall()}
+    known = set(connection.execute(select(webhook_events.c.id).where(webhook_events.c.id.in_(rows))).scalars())
+    fresh = [row for row in zip(*values, strict=True) if row[0] not in known]
+    load(connection, webhook_events, _COLUMNS, fresh)
+    return {row[0] for row in fresh}
+
+
+def claim(connection: Connection, owner: str, *, limit: int, ids: Sequence[str] = ()) -> list[Event]:
+    """Take what is due for `owner` alone, oldest first, until it is settled or the lease ends; two callers at once get different rows.
+
+    With `ids`, only those, due or not, unless another worker holds them.
+    """
+    e = webhook_events.c
+    held = and_(e.state == "processing", e.due_at > utc_now())
+    wanted = and_(e.id.in_(ids), ~held) if ids else e.due_at <= utc_now()
+    chosen = select(e.id).where(wanted).order_by(e.due_at).limit(limit).with_for_update(skip_locked=True)
+    lease = moved_by(utc_now(), literal_column(str(LEASE_SECONDS)))
+    taken = {"state": "processing", "lease_owner": owner, "due_at": lease, "attempts": e.attempts + 1}
+    columns = [e[name] for name in Event.__dataclass_fields__ if name != "attempt"]
+    statement = webhook_events.update().where(e.id.in_(chosen)).values(taken).returning(*columns, e.attempts)
+    return sorted((Event(*row) for row in connection.execute(statement)), key=lambda event: (event.created, event.id))
+
+
+def settle(connection: Connection, owner: str, handled: Sequence[Handled]) -> bool:
+    """Note how a batch of claimed events went, with the attempts' record.
+
+    False where a lease ended meanwhile and somebody else has one of them: the caller must roll everything back.
+    """
+    e = webhook_events.c
+    groups: dict[tuple[Any, ...], list[Handled]] = {}
+    for one in handled:
+        retry = _wait(one.event.attempt) if one.state == "failed" else None
+        groups.setdefault((one.state, one.note if one.state == "dead" else one.outcome, retry), []).append(one)
+    for (state, outcome, retry), members in groups.items():
+        values: dict[str, Any] = {"state": state, "outcome": outcome, "lease_owner": None, "due_at": None}
+        if retry is not None:
+            values["due_at"] = moved_by(utc_now(), literal_column(str(retry)))
+        elif state in ("done", "dead"):
+            values["finished_at"] = utc_now()
+        mine = and_(e.id.in_([one.event.id for one in members]), e.state == "processing", e.lease_owner == owner)
+        if connection.execute(webhook_events.update().where(mine).values(values)).rowcount != len(members):
+            return False
+    rows = [{"event": one.event.id, "outcome": _said(one), "note": one.note, "changes": list(one.changes) or None} for one in handled]
+    connection.execute(webhook_attempts.insert(), rows)
+    return True
+
+
+def give_back(connection: Connection, owner: str, events: Sequence[Event]) -> None:
+    """Let others have what `owner` claimed and did not begin; the attempt does not count."""
+    e = webhook_events.c
+    mine = and_(e.id.in_([event.id for event in events]), e.state == "processing", e.lease_owner == owner)
+    values = {"state": "received", "lease_owner": None, "due_at": utc_now(), "attempts": e.attempts - 1}
+    connection.execute(webhook_events.update().where(mine).values(values))
+
+
+def failed(event: Event, error: str, *, final: bool = False) -> Handled:
+    """How a failure is noted: tried again later, unless it is `final` or was the last try."""
+    note = error.replace("\0", "")[:LONGEST_NOTE]
+    state = "dead" if final or event.attempt >= ATTEMPTS else "failed"
+    return Handled(event, state, state, note)
+
+
+def wake_matched(connection: Connection) -> int:
+    """Put events back to work whose unknown customer has been linked to a user since; returns how many."""
+    e = webhook_events.c
+    if connection.execute(select(1).where(e.state == "unmatched").limit(1)).first() is None:
+        return 0
+    linked = select(users.c.stripe_customer_id).where(users.c.stripe_customer_id.is_not(None))
+    return _wake(connection, and_(e.state == "unmatched", e.customer.in_(linked)))
+
+
+def again(connection: Connection, ids: Iterable[str]) -> list[str]:
+    """Put events back to work whatever became of them, unless a worker has them right now; returns those that were put back."""
+    e = webhook_events.c
+    held = and_(e.state == "processing", e.due_at > utc_now())
+    values = {"state": "received", "due_at": utc_now(), "attempts": 0, "lease_owner": None, "finished_at": None, "outcome": None}
+    statement = webhook_events.update().where(e.id.in_(list(ids)), ~held).values(values).returning(e.id)
+    return list(connection.execute(statement).scalars())
+
+
+def _wake(connection: Connection, condition: Any) -> int:
+    values = {"state": "received", "due_at": utc_now(), "attempts": 0}
+    woken: int = connection.execute(webhook_events.update().where(condition).values(values)).rowcount
+    return woken
+
+
+def waiting(connection: Connection) -> int:
+    """How many events are due now."""
+    due = select(func.count()).select_from(webhook_events).where(webhook_events.c.due_at <= utc_now())
+    return int(connection.execute(due).scalar_one())
+
+
+def _wait(attempt: int) -> int:
+    """Seconds until the next try: doubling, with jitter, so that what failed together does not come back together."""
+    return max(1, round(min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)))
+
+
+def _said(handled: Handled) -> str:
+    return handled.outcome if handled.state == "done" else handled.state
