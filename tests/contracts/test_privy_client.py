@@ -1,21 +1,18 @@
 """Privy's own Python client against our stand-in. It lives in an environment of its own, because its pins clash with ours."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from aura_cli.sandbox.credentials import PRIVY_APP_ID, PRIVY_APP_SECRET
 from aura_cli.sandbox.faults import Faults
 from aura_cli.sandbox.generation import build
 from aura_cli.sandbox.server import running
+from tests.parts import outside
 
 POPULATION = build(230, seed=3, now=1_795_000_000)
 SCRIPT = Path(__file__).with_name("privy_client_script.py")
-PYTHON = Path(os.environ.get("AURA_TEST_PRIVY_PYTHON") or SCRIPT.parents[2] / ".venv-privy" / "bin" / "python")
 KINDS = {
     "email": "LinkedAccountEmail",
     "google_oauth": "LinkedAccountGoogleOAuth",
@@ -26,9 +23,7 @@ KINDS = {
 
 def ask(base: str, limit: int) -> dict[str, Any]:
     """What the official client finds at `base`, page by page of `limit`."""
-    if not PYTHON.is_file():
-        pytest.skip("Privy's official client is not installed in .venv-privy: make test does it")
-    command = [str(PYTHON), "-I", str(SCRIPT), base, PRIVY_APP_ID, str(limit)]
+    command = [outside.python(), "-I", str(SCRIPT), base, PRIVY_APP_ID, str(limit)]
     done = subprocess.run(command, input=PRIVY_APP_SECRET, capture_output=True, text=True, timeout=120, env={"NO_PROXY": "*"})
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
