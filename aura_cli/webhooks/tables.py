@@ -40,6 +40,12 @@ Index(
     postgresql_where=webhook_events.c.state == "unmatched",
     sqlite_where=webhook_events.c.state == "unmatched",
 )
+Index(
+    "webhook_events_dead",
+    webhook_events.c.received_at,
+    postgresql_where=webhook_events.c.state == "dead",
+    sqlite_where=webhook_events.c.state == "dead",
+)
 Index("webhook_events_received", webhook_events.c.received_at)
 Index("webhook_events_object", webhook_events.c.object)
 

@@ -47,6 +47,7 @@ def upgrade() -> None:
     for name, column, where in (
         ("due", "due_at", "due_at IS NOT NULL"),
         ("unmatched", "customer", "state = 'unmatched'"),
+        ("dead", "received_at", "state = 'dead'"),
         ("received", "received_at", None),
         ("object", "object", None),
     ):
