@@ -23,6 +23,7 @@ def sandbox(
     duplicate_events: float = typer.Option(0.0, "--duplicate-events", min=0, max=1, help="Share of events delivered twice."),
     reorder_events: bool = typer.Option(False, "--reorder-events", help="Deliver events in any order."),
     stripe_port: int = typer.Option(0, "--stripe-port", min=0, max=65535, help="0: any free one."),
+    webhook_url: str = typer.Option("", "--webhook-url", metavar="URL", help="Deliver Stripe's events to this address on this machine."),
     privy_port: int = typer.Option(0, "--privy-port", min=0, max=65535, help="0: any free one."),
 ) -> None:
     """Run local stand-ins of Stripe and Privy with a made-up population, and a database to match.
@@ -46,7 +47,7 @@ def sandbox(
         seed=seed,
     )
     ports = Ports(stripe_port, privy_port)
-    made = Sandbox(users, seed, int(runtime.clock().timestamp()), drift=not clean, faults=faults, ports=ports)
+    made = Sandbox(users, seed, int(runtime.clock().timestamp()), drift=not clean, faults=faults, ports=ports, webhook_url=webhook_url)
     raise typer.Exit(run(made, command or [], runtime.console))
 
 

@@ -30,6 +30,7 @@ class Sandbox:
     drift: bool = True
     faults: Faults = field(default_factory=Faults)
     ports: Ports = field(default_factory=Ports)
+    webhook_url: str = ""  # where Stripe's events are delivered to
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def opened(sandbox: Sandbox, *, fill: bool = True) -> Iterator[tuple[dict[str, s
         url = f"sqlite:///{home / 'aura.db'}"
         if fill:
             fill_database(url, population, drift=sandbox.drift)
-        with running(population, faults=sandbox.faults, ports=sandbox.ports) as addresses:
+        with running(population, faults=sandbox.faults, ports=sandbox.ports, webhook_url=sandbox.webhook_url) as addresses:
             yield environment(addresses, home, url), population, addresses
 
 

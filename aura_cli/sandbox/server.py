@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
-from aura_cli.errors import ConflictError
+from aura_cli.errors import ConflictError, UsageError
 from aura_cli.sandbox import stripe
-from aura_cli.sandbox.credentials import Addresses
+from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET, Addresses
 from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
 from aura_cli.sandbox.population import Population
 from aura_cli.sandbox.privy import app as privy
+from aura_cli.sandbox.stripe.delivery import is_loopback, register
 from aura_cli.sandbox.stripe.errors import ApiError, rate_limited
 
 HOST = "127.0.0.1"
@@ -33,13 +34,18 @@ _Started = Future[tuple[Addresses, Callable[[], object]]]  # where the stand-ins
 
 
 @contextmanager
-def running(population: Population, *, faults: Faults | None = None, ports: Ports | None = None) -> Iterator[Addresses]:
+def running(
+    population: Population, *, faults: Faults | None = None, ports: Ports | None = None, webhook_url: str = ""
+) -> Iterator[Addresses]:
     """Stand-ins that know `population`, for as long as the context lasts. Each gets its own copy of `faults`.
 
-    Raises ConflictError when a port is taken.
+    Stripe's delivers its events to `webhook_url`, on this machine, signed with the secret of the sandbox's environment.
+    Raises ConflictError when a port is taken, UsageError for an address elsewhere.
     """
+    if webhook_url and not is_loopback(webhook_url):
+        raise UsageError(f"{webhook_url} is not on this machine: the sandbox delivers nowhere else", "Example: http://127.0.0.1:8787/hook")
     started: _Started = Future()
-    applications = _applications(population, faults or Faults())
+    applications = _applications(population, faults or Faults(), webhook_url)
     thread = threading.Thread(target=_run, args=(applications, ports or Ports(), started), name="sandbox", daemon=True)
     thread.start()
     try:
@@ -66,14 +72,16 @@ def serve_until_stopped(
         stopped.wait()
 
 
-def _applications(population: Population, faults: Faults) -> dict[str, web.Application]:
+def _applications(population: Population, faults: Faults, webhook_url: str) -> dict[str, web.Application]:
     """The stand-ins by their names in `Addresses` and `Ports`."""
-    return {"stripe": _stripe(population, replace(faults)), "privy": _privy(population, replace(faults))}
+    return {"stripe": _stripe(population, replace(faults), webhook_url), "privy": _privy(population, replace(faults))}
 
 
-def _stripe(population: Population, faults: Faults) -> web.Application:
+def _stripe(population: Population, faults: Faults, webhook_url: str) -> web.Application:
     state = stripe.StripeState(population.now, seed=population.seed, faults=faults)
     stripe.seed(state, population)
+    if webhook_url:
+        register(state, webhook_url, STRIPE_WEBHOOK_SECRET)
     app = stripe.make_app(state, [fault_middleware(faults, _stripe_error)])
     app.add_routes(fault_routes(faults))
     return app

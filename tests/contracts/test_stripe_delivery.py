@@ -2,19 +2,22 @@
 
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Empty, Queue
 from typing import Any
 
 import pytest
+import requests
 import stripe
 
+from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET
 from aura_cli.sandbox.faults import Faults
 from aura_cli.sandbox.stripe import StripeState
 from aura_cli.sandbox.stripe.delivery import is_loopback
-from tests.contracts.stripe_parts import NOW, client, serving
+from tests.contracts.stripe_parts import KEY, NOW, client, serving
 
 
 @contextmanager
@@ -93,6 +96,108 @@ def test_duplicated_and_reordered() -> None:
         order = [event["data"]["object"]["id"] for event in bodies]
         assert sorted(order) == sorted(made * 2)
         assert list(dict.fromkeys(order)) != made
+
+
+@contextmanager
+def moody(statuses: list[int]) -> Iterator[tuple[str, "Queue[bytes]"]]:
+    """An endpoint that answers with each of `statuses` in turn, then 200; its address and the bodies that it got."""
+    arrived: Queue[bytes] = Queue()
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            arrived.put(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(statuses.pop(0) if statuses else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/hook", arrived
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def watched(base: str, **query: str) -> Any:
+    """The attempts to deliver, and how many deliveries are still to succeed."""
+    answer = requests.get(f"{base}/_sandbox/deliveries", params=query, headers={"Authorization": f"Bearer {KEY}"}, timeout=30)
+    return answer.json()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for it, for at most 20 seconds."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_what_was_not_taken_comes_again() -> None:
+    """An error, a redirect: tried again with a wait, each attempt on record; `delivery_success` knows what is still open."""
+    with moody([500, 307]) as (url, arrived), serving(StripeState(NOW)) as base:
+        sdk = client(base)
+        sdk.v1.webhook_endpoints.create({"url": url, "enabled_events": ["customer.created"]})
+        customer = sdk.v1.customers.create()
+        arrived.get(timeout=20)
+        (event,) = sdk.v1.events.list({"delivery_success": False}).data
+        assert (event.type, event.pending_webhooks) == ("customer.created", 1)
+        bodies = [arrived.get(timeout=20) for _ in range(2)]
+        assert {json.loads(body)["data"]["object"]["id"] for body in bodies} == {customer.id}
+        until(lambda: watched(base)["pending"] == 0)
+        attempts = watched(base, event=event.id)["deliveries"]
+        assert [(one["attempt"], one["status"]) for one in attempts] == [(1, 500), (2, 307), (3, 200)]
+        assert not sdk.v1.events.list({"delivery_success": False}).data
+        assert [one.pending_webhooks for one in sdk.v1.events.list({"delivery_success": True}).data] == [0]
+
+
+def test_an_endpoint_that_is_down_gets_its_events_when_it_is_up() -> None:
+    """One failing endpoint holds back no other, and one that is deleted is waited for no longer."""
+    with listening() as (url, arrived), serving(StripeState(NOW)) as base:
+        sdk = client(base)
+        with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as taken:
+            nowhere = f"http://127.0.0.1:{taken.server_port}/"
+        down = sdk.v1.webhook_endpoints.create({"url": nowhere, "enabled_events": ["*"]})
+        moved = sdk.v1.webhook_endpoints.create({"url": nowhere, "enabled_events": ["*"]})
+        sdk.v1.customers.create()
+        until(lambda: len(watched(base)["deliveries"]) >= 4)
+        assert {one["status"] for one in watched(base)["deliveries"]} == {0}
+        sdk.v1.webhook_endpoints.update(moved.id, {"url": url})
+        sdk.v1.webhook_endpoints.delete(down.id)
+        received(arrived, 1)
+        until(lambda: watched(base)["pending"] == 0)
+
+
+def test_the_secret_of_the_environment_signs() -> None:
+    """An endpoint made in the sandbox's own way is signed for with the secret that the sandbox's environment names."""
+    with listening() as (url, arrived), serving(StripeState(NOW)) as base:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        made = requests.post(f"{base}/_sandbox/webhook_endpoints", json={"url": url}, headers=headers, timeout=30).json()
+        assert (made["enabled_events"], made["status"], "secret" in made) == (["*"], "enabled", False)
+        client(base).v1.customers.create()
+        ((body, header),) = received(arrived, 1)
+        assert stripe.Webhook.construct_event(body, header, STRIPE_WEBHOOK_SECRET).type == "customer.created"
+        refused = requests.post(f"{base}/_sandbox/webhook_endpoints", json={"url": "https://example.com/"}, headers=headers, timeout=30)
+        assert refused.status_code == 400
+
+
+def test_a_page_of_events_before_another() -> None:
+    """`ending_before` with types gives what came next, page by page: auto-paging then runs oldest first."""
+    with serving(StripeState(NOW)) as base:
+        sdk = client(base)
+        first = sdk.v1.customers.create().id
+        (begin,) = sdk.v1.events.list().data
+        made = [sdk.v1.customers.create().id for _ in range(5)]
+        sdk.v1.customers.update(first, {"name": "Ada"})
+        page = sdk.v1.events.list({"ending_before": begin.id, "types": ["customer.created", "invoice.paid"], "limit": 2})
+        subjects = [event.to_dict()["data"]["object"]["id"] for event in page.auto_paging_iter()]
+        assert subjects == made
+        with pytest.raises(stripe.InvalidRequestError, match="20"):
+            sdk.v1.events.list({"types": [f"kind.{number}" for number in range(21)]})
 
 
 @pytest.mark.parametrize(

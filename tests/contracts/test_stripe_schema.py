@@ -41,7 +41,7 @@ USED = [
     ("get", "/v1/customers", "created limit starting_after email expand"),
     ("get", "/v1/customers/{customer}", "expand"),
     ("get", "/v1/customers/search", "query limit page expand"),
-    ("get", "/v1/events", "type types created limit starting_after ending_before"),
+    ("get", "/v1/events", "type types created limit starting_after ending_before delivery_success"),
     ("get", "/v1/prices", "active product limit starting_after"),
     ("get", "/v1/account", "expand"),
     ("get", "/v1/webhook_endpoints", "limit starting_after"),

@@ -6,14 +6,16 @@ import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from queue import Queue
 
 import httpx
 import pytest
 
-from aura_cli.errors import ConflictError
-from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY, Addresses, environment
+from aura_cli.errors import ConflictError, UsageError
+from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, Addresses, environment
 from aura_cli.sandbox.generation import PRO_MONTHLY, build
 from aura_cli.sandbox.server import HOST, Ports, running, serve_until_stopped
+from aura_cli.sandbox.stripe.delivery import signature
 from aura_cli.settings import Settings
 
 POPULATION = build(20, seed=3, now=1_795_000_000)
@@ -89,6 +91,40 @@ def test_events_are_duplicated_on_request() -> None:
             server.shutdown()
             thread.join()
     assert list(received.values()) == [2]
+
+
+def test_events_go_where_they_are_asked_to_signed_with_the_environment_s_secret() -> None:
+    """`webhook_url` is an endpoint from the start; its secret is the STRIPE_WEBHOOK_SECRET that the environment names."""
+    arrived: Queue[tuple[bytes, str]] = Queue()
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            arrived.put((self.rfile.read(int(self.headers["Content-Length"])), self.headers["Stripe-Signature"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            """Quiet."""
+
+    with HTTPServer((HOST, 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            with running(POPULATION, webhook_url=f"http://{HOST}:{server.server_port}/hook") as addresses, stripe(addresses) as http:
+                made = http.post("/v1/customers").raise_for_status().json()["id"]
+                body, header = arrived.get(timeout=10)
+        finally:
+            server.shutdown()
+            thread.join()
+    moment = int(header.split(",")[0].removeprefix("t="))
+    assert json.loads(body)["data"]["object"]["id"] == made
+    assert header == signature(STRIPE_WEBHOOK_SECRET, body, moment)
+
+
+def test_events_leave_the_machine_for_no_address() -> None:
+    """Another machine's address is refused before anything runs."""
+    with pytest.raises(UsageError, match=r"example\.com"), running(POPULATION, webhook_url="https://example.com/hook"):
+        pass
 
 
 def test_a_taken_port_is_a_conflict() -> None:

@@ -11,6 +11,8 @@ from aura_cli.sandbox.stripe.state import StripeState, require
 
 DAY = 86_400
 INCOMPLETE_FOR = 23 * 3600  # then Stripe expires the first payment
+TRIAL_WARNING = 3 * DAY
+RETRIES = (3 * DAY, 5 * DAY, 7 * DAY)  # after each failed payment of a renewal; then it stays open
 BILLED = ("active", "trialing", "past_due", "unpaid")
 ENDED = ("canceled", "incomplete_expired")
 
@@ -21,6 +23,7 @@ def subscribe(
     wanted: Sequence[tuple[str, int]],
     *,
     trial_end: int | None = None,
+    at_trial_end: str = "create_invoice",
     incomplete: bool = False,
     metadata: Metadata = NOTHING,
 ) -> Subscription:
@@ -33,7 +36,7 @@ def subscribe(
     first = prices[0][0]
     end = trial_end or period_after(now, now, first.interval or "month", first.interval_count)
     items = tuple(Item(state.mint.new("si"), now, price.id, now, end, quantity) for price, quantity in prices)
-    waits = trial_end is None and (incomplete or customer in state.declining)
+    waits = trial_end is None and (incomplete or _cannot_pay(state, customer))
     status = "trialing" if trial_end else "incomplete" if waits else "active"
     trial_start = now if trial_end else None
     subscription = Subscription(
@@ -46,6 +49,7 @@ def subscribe(
         trial_end or now,
         trial_start=trial_start,
         trial_end=trial_end,
+        at_trial_end=at_trial_end,
         metadata=metadata,
     )
     invoice = bill(state, subscription, "subscription_create", now, free=trial_end is not None)
@@ -53,7 +57,7 @@ def subscribe(
     state.emit("customer.subscription.created", subscription)
     if not waits:
         pay(state, invoice, now)
-    elif customer in state.declining:
+    elif _cannot_pay(state, customer):
         state.emit("invoice.payment_failed", invoice)
     schedule(state, subscription)
     return subscription
@@ -96,7 +100,7 @@ def bill(state: StripeState, subscription: Subscription, reason: str, at: int, *
 
 def pay(state: StripeState, invoice: Invoice, at: int) -> Invoice:
     """The invoice is paid; a subscription that waited for it becomes active."""
-    paid = state.invoices.put(replace(invoice, status="paid", paid_at=at))
+    paid = state.invoices.put(replace(invoice, status="paid", paid_at=at, next_attempt=None))
     state.emit("invoice.paid", paid, before=invoice, at=at)
     state.emit("invoice.payment_succeeded", paid, at=at)
     subscription = state.subscriptions.get(invoice.subscription or "")
@@ -131,25 +135,46 @@ def pay_now(state: StripeState, invoice: Invoice) -> Invoice:
     """Try to pay an open invoice. Raises ApiError 402 when the customer's card is declined."""
     if invoice.status != "open":
         raise ApiError(400, "Invoice is already paid" if invoice.status == "paid" else f"Invoice is {invoice.status}")
-    if invoice.customer in state.declining:
+    if _cannot_pay(state, invoice.customer):
         tried = state.invoices.put(replace(invoice, attempts=invoice.attempts + 1))
         state.emit("invoice.payment_failed", tried, before=invoice)
         raise ApiError(402, "Your card was declined.", code="card_declined", kind="card_error")
     return pay(state, invoice, state.now())
 
 
-def next_moment(subscription: Subscription) -> int | None:
+def _cannot_pay(state: StripeState, customer: str) -> bool:
+    return customer in state.declining or customer in state.cardless
+
+
+def next_moment(state: StripeState, subscription: Subscription) -> int | None:
     """When something happens to the subscription by itself."""
     if subscription.status == "incomplete":
         return subscription.created + INCOMPLETE_FOR
     if subscription.status not in BILLED or not subscription.items:
         return None
-    ends = subscription.items[0].period_end
-    return ends if subscription.cancel_at is None else min(ends, subscription.cancel_at)
+    moments = (subscription.items[0].period_end, subscription.cancel_at, _warning(state, subscription))
+    return min(moment for moment in moments if moment is not None)
+
+
+def _warning(state: StripeState, subscription: Subscription) -> int | None:
+    """When the customer is to be told that the trial ends: three days before, or when a shorter one begins."""
+    end = subscription.trial_end
+    if subscription.status != "trialing" or end is None or (subscription.id, end) in state.warned:
+        return None
+    return max(end - TRIAL_WARNING, subscription.trial_start or subscription.created)
+
+
+def _warn(state: StripeState, subscription: Subscription, at: int) -> None:
+    state.warned.add((subscription.id, subscription.trial_end or at))
+    state.emit("customer.subscription.trial_will_end", subscription, at=at)
 
 
 def schedule(state: StripeState, subscription: Subscription) -> None:
-    moment = next_moment(subscription)
+    """Plan what happens to the subscription next; a warning that is due already is given at once."""
+    warning = _warning(state, subscription)
+    if warning is not None and warning <= state.now():
+        _warn(state, subscription, warning)
+    moment = next_moment(state, subscription)
     if moment is not None:
         heapq.heappush(state.due, (moment, subscription.id))
 
@@ -163,19 +188,31 @@ def settle(state: StripeState, until: int) -> int:
         if session is not None:
             happened += _expire(state, session, moment)
             continue
+        invoice = state.invoices.get(identifier)
+        if invoice is not None:
+            happened += _retry(state, invoice, moment)
+            continue
         subscription = state.subscriptions.get(identifier)
-        if subscription is not None and next_moment(subscription) == moment:  # otherwise it has changed since it was planned
+        if subscription is not None and next_moment(state, subscription) == moment:  # otherwise it has changed since it was planned
             turn(state, subscription, moment)
             happened += 1
     return happened
 
 
 def turn(state: StripeState, subscription: Subscription, at: int) -> None:
-    """What was planned for the subscription happens: it expires, ends or renews."""
-    if subscription.status == "incomplete":
+    """What was planned for the subscription happens: its trial is about to end, it expires, ends, pauses or renews."""
+    if _warning(state, subscription) == at:
+        _warn(state, subscription, at)
+        schedule(state, subscription)
+    elif subscription.status == "incomplete":
         change(state, subscription, replace(subscription, status="incomplete_expired", ended_at=at), at)
     elif subscription.cancel_at is not None and subscription.cancel_at <= at:
         cancel(state, subscription, at)
+    elif subscription.status == "trialing" and subscription.customer in state.cardless and subscription.at_trial_end != "create_invoice":
+        if subscription.at_trial_end == "pause":
+            pause(state, subscription, at)
+        else:
+            cancel(state, subscription, at, reason="payment_failed")
     else:
         _renew(state, subscription, at)
 
@@ -187,13 +224,67 @@ def _renew(state: StripeState, subscription: Subscription, at: int) -> None:
     items = tuple(replace(item, period_start=at, period_end=end) for item in subscription.items)
     moved = replace(subscription, items=items)
     invoice = bill(state, moved, "subscription_cycle", at)
-    declined = subscription.customer in state.declining
+    declined = _cannot_pay(state, subscription.customer)
     status = "unpaid" if subscription.status == "unpaid" else "past_due" if declined else "active"
     change(state, subscription, replace(moved, status=status, latest_invoice=invoice.id), at)
     if declined or status == "unpaid":
-        state.emit("invoice.payment_failed", invoice, at=at)
+        _fail(state, invoice, invoice.attempts, at)
     else:
         pay(state, invoice, at)
+
+
+def _fail(state: StripeState, invoice: Invoice, attempts: int, at: int) -> None:
+    """The payment did not go through for the `attempts`th time; it is tried again later, a few times."""
+    again = at + RETRIES[attempts - 1] if attempts <= len(RETRIES) else None
+    failed = state.invoices.put(replace(invoice, attempts=attempts, next_attempt=again))
+    state.emit("invoice.payment_failed", failed, at=at)
+    if again is not None:
+        heapq.heappush(state.due, (again, invoice.id))
+
+
+def _retry(state: StripeState, invoice: Invoice, at: int) -> int:
+    """The planned next try of an open invoice, unless it was paid or its subscription ended meanwhile; how many things happened."""
+    subscription = state.subscriptions.get(invoice.subscription or "")
+    if invoice.status != "open" or invoice.next_attempt != at or subscription is None or subscription.status not in BILLED:
+        return 0
+    if _cannot_pay(state, invoice.customer):
+        _fail(state, invoice, invoice.attempts + 1, at)
+    else:
+        pay(state, replace(invoice, attempts=invoice.attempts + 1), at)
+    return 1
+
+
+def pause(state: StripeState, subscription: Subscription, at: int) -> Subscription:
+    """No more periods and invoices until it is resumed."""
+    paused = change(state, subscription, replace(subscription, status="paused"), at)
+    state.emit("customer.subscription.paused", paused, at=at)
+    return paused
+
+
+def resume(state: StripeState, subscription: Subscription, *, keep_anchor: bool = False) -> Subscription:
+    """Go on, with a new period that is billed now; with `keep_anchor` the old one is carried on while it lasts.
+
+    Active if that is paid, else past due (https://docs.stripe.com/api/subscriptions/resume).
+    """
+    now = state.now()
+    if keep_anchor and subscription.items[0].period_end > now:
+        resumed = change(state, subscription, replace(subscription, status="active"))
+        state.emit("customer.subscription.resumed", resumed)
+        return resumed
+    price = require(state.prices, subscription.items[0].price)
+    anchor = subscription.anchor if keep_anchor else now
+    end = period_after(anchor, now, price.interval or "month", price.interval_count)
+    items = tuple(replace(item, period_start=now, period_end=end) for item in subscription.items)
+    moved = replace(subscription, items=items, anchor=anchor)
+    invoice = bill(state, moved, "subscription_update", now)
+    declined = _cannot_pay(state, subscription.customer)
+    resumed = change(state, subscription, replace(moved, status="past_due" if declined else "active", latest_invoice=invoice.id))
+    state.emit("customer.subscription.resumed", resumed)
+    if declined:
+        _fail(state, invoice, invoice.attempts, now)
+    else:
+        pay(state, invoice, now)
+    return resumed
 
 
 def _expire(state: StripeState, session: Session, at: int) -> int:
@@ -203,10 +294,10 @@ def _expire(state: StripeState, session: Session, at: int) -> int:
     return 1
 
 
-def complete(state: StripeState, session: Session) -> Session:
-    """The customer has filled in the checkout page and paid."""
-    if session.status != "open":
-        raise ApiError(400, f"This Checkout Session is {session.status}")
+def complete(state: StripeState, session: Session, *, paid: bool = True) -> Session:
+    """The customer has filled in the checkout page and paid, or in payment mode chosen a bank that takes its time (`paid` False)."""
+    if session.status != "open" or not (paid or session.mode == "payment"):
+        raise ApiError(400, f"This Checkout Session is {session.status} and in {session.mode} mode")
     customer, subscription = session.customer, None
     if session.mode == "subscription":
         if customer is None:
@@ -219,7 +310,7 @@ def complete(state: StripeState, session: Session) -> Session:
     done = replace(
         session,
         status="complete",
-        payment_status="paid",
+        payment_status="paid" if paid else "unpaid",
         customer=customer,
         payment_intent=state.mint.new("pi") if subscription is None else None,
         subscription=subscription.id if subscription else None,
@@ -227,3 +318,12 @@ def complete(state: StripeState, session: Session) -> Session:
     )
     state.emit("checkout.session.completed", state.sessions.put(done))
     return done
+
+
+def clear(state: StripeState, session: Session, *, succeeded: bool = True) -> Session:
+    """The bank that took its time has paid a completed session, or refused to."""
+    if session.status != "complete" or session.payment_status != "unpaid":
+        raise ApiError(400, f"This Checkout Session is {session.status} and {session.payment_status}")
+    cleared = state.sessions.put(replace(session, payment_status="paid") if succeeded else session)
+    state.emit(f"checkout.session.async_payment_{'succeeded' if succeeded else 'failed'}", cleared)
+    return cleared

@@ -1,6 +1,6 @@
 """Lists: a `created` window, a cursor and a page of records, newest first (https://docs.stripe.com/api/pagination)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -23,8 +23,17 @@ class Page:
     next_page: str | None = None
 
 
-def page(home: Collection[R], given: Mapping[str, Any], wanted: Mapping[str, Sequence[str]], *, oldest: int = -1) -> Page:
+def page(
+    home: Collection[R],
+    given: Mapping[str, Any],
+    wanted: Mapping[str, Sequence[str]],
+    *,
+    oldest: int = -1,
+    keep: Callable[[R], bool] | None = None,
+) -> Page:
     """A page of `home`: `given` holds the values of LIST_FIELDS, `wanted` the index values asked for, `oldest` a limit to how far back.
+
+    `keep` sees each record and says whether it counts.
 
     Raises ApiError 400 for both cursors at once and 404 for one that names nothing.
     """
@@ -39,7 +48,7 @@ def page(home: Collection[R], given: Mapping[str, Any], wanted: Mapping[str, Seq
         created, identifier = _key(home, before, "ending_before")
         low = max(low, (created, identifier + "\0"))  # the least key greater than the cursor's
     size = given.get("limit", 10)
-    found = list(islice(home.select(wanted, low, high, newest_first=not before), size + 1))
+    found = list(islice(filter(keep, home.select(wanted, low, high, newest_first=not before)), size + 1))
     records = found[:size]
     return Page(records[::-1] if before else records, len(found) > size)
 

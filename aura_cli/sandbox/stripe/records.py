@@ -91,6 +91,7 @@ class Subscription:
     ended_at: int | None = None
     cancellation: str | None = None  # cancellation_details.reason
     paused: str | None = None  # pause_collection.behavior
+    at_trial_end: str = "create_invoice"  # what happens when a trial ends without a card
     description: str | None = None
     metadata: Metadata = field(default_factory=_nothing)
 
@@ -121,6 +122,7 @@ class Invoice:
     period_end: int
     paid_at: int | None = None
     attempts: int = 1
+    next_attempt: int | None = None  # when its payment is tried again by itself
     metadata: Metadata = field(default_factory=_nothing)
 
 
@@ -160,6 +162,17 @@ class Event:
     api_version: str
     request: str | None = None
     idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One attempt to deliver an event, counted from 1; `status` is what the endpoint answered, 0 when it could not be reached."""
+
+    event: str
+    endpoint: str
+    attempt: int
+    status: int
+    at: float  # real time, not the stand-in's
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,7 @@ class Renderer:
             "start_date": subscription.created,
             "status": subscription.status,
             "trial_end": subscription.trial_end,
+            "trial_settings": {"end_behavior": {"missing_payment_method": subscription.at_trial_end}},
             "trial_start": subscription.trial_start,
         }
 
@@ -135,6 +136,7 @@ class Renderer:
             "amount_paid": paid,
             "amount_remaining": invoice.amount - paid,
             "attempt_count": invoice.attempts,
+            "auto_advance": invoice.next_attempt is not None,
             "billing_reason": invoice.reason,
             "created": moment,
             "currency": invoice.currency,
@@ -146,6 +148,7 @@ class Renderer:
             "invoice_pdf": f"https://pay.stripe.com/invoice/{ACCOUNT}/{invoice.id}/pdf",
             "lines": {**listing(lines, f"/v1/invoices/{invoice.id}/lines"), "total_count": len(lines)},
             "metadata": dict(invoice.metadata),
+            "next_payment_attempt": invoice.next_attempt,
             "number": f"{invoice_prefix(invoice.customer)}-{invoice.sequence:04d}",
             **self._invoice_parent(invoice),
             "period_end": moment,
@@ -267,7 +270,7 @@ class Renderer:
             "api_version": event.api_version,
             "created": event.created,
             "data": data,
-            "pending_webhooks": 0,
+            "pending_webhooks": len(self.state.pending.get(event.id, ())),
             "request": {"id": event.request, "idempotency_key": event.idempotency_key},
             "type": event.type,
         }

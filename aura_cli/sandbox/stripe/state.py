@@ -1,6 +1,7 @@
 """Everything the stand-in knows, in memory."""
 
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -110,9 +111,13 @@ class StripeState:
         self.keys = IdempotencyKeys()
         self.faults = faults or InOrder()
         self.declining: set[str] = set()  # customers whose card is declined
-        self.due: list[tuple[int, str]] = []  # heap of (moment, id of the subscription or session something happens to)
+        self.cardless: set[str] = set()  # customers without a card
+        self.warned: set[tuple[str, int]] = set()  # subscription and end of the trial that was told of beforehand
+        self.due: list[tuple[int, str]] = []  # heap of (moment, id of the subscription, session or invoice something happens to)
         self.on_event: Callable[[records.Event], None] | None = None
         self.origin: tuple[str, str | None] | None = None  # id and idempotency key of the request that is being served
+        self.pending: dict[str, set[str]] = {}  # event → endpoints that have not taken it (yet)
+        self.deliveries: deque[records.Delivery] = deque(maxlen=10_000)
         self.opened = now
 
         self.customers = Collection("customer", _customer_terms)

@@ -11,6 +11,7 @@ from aura_cli.sandbox.stripe.render import Renderer, deleted
 from aura_cli.sandbox.stripe.routes.routing import Answer, Call, Route, changes, merged
 from aura_cli.sandbox.stripe.state import require
 
+MOST_TYPES = 20
 KEPT = 30 * DAY  # how long events can be read: https://docs.stripe.com/api/events
 ENDPOINT_FIELDS: params.Fields = {
     "url": params.web_address,
@@ -25,7 +26,11 @@ def index(call: Call) -> Page:
     if "type" in given and "types" in given:
         raise invalid_parameter("types", "You may pass either type or types, not both")
     types = list(given.get("types", ())) or [given[name] for name in ("type",) if name in given]
-    return page(call.state.events, given, {"type": types} if types else {}, oldest=call.state.now() - KEPT)
+    if len(types) > MOST_TYPES:
+        raise invalid_parameter("types", f"You may pass up to {MOST_TYPES} types")
+    pending, delivered = call.state.pending, given.get("delivery_success")
+    keep = None if delivered is None else (lambda event: (event.id not in pending) is delivered)
+    return page(call.state.events, given, {"type": types} if types else {}, oldest=call.state.now() - KEPT, keep=keep)
 
 
 def retrieve(call: Call) -> Answer:
@@ -67,7 +72,7 @@ def delete_endpoint(call: Call) -> Answer:
 
 
 ROUTES = (
-    Route("GET", "/v1/events", index, {**LIST_FIELDS, "type": params.text, "types": params.texts}),
+    Route("GET", "/v1/events", index, {**LIST_FIELDS, "type": params.text, "types": params.texts, "delivery_success": params.boolean}),
     Route("GET", "/v1/events/{id}", retrieve, {}),
     Route("POST", "/v1/webhook_endpoints", create_endpoint, {**ENDPOINT_FIELDS, "api_version": params.text}, ("url", "enabled_events")),
     Route("GET", "/v1/webhook_endpoints", lambda call: page(call.state.endpoints, call.given, {}), CURSOR_FIELDS),

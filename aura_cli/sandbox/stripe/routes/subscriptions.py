@@ -20,11 +20,12 @@ IGNORED = (
     "off_session",
     "payment_settings",
     "proration_behavior",
-    "trial_settings",
 )
 NEW_ITEM = params.nested({"price": params.text, "quantity": params.quantity, "metadata": params.mapping}, ("price",))
 CHANGED_ITEM = params.nested({"id": params.text, "price": params.text, "quantity": params.quantity})
+END_BEHAVIOR = params.nested({"missing_payment_method": params.one_of("cancel", "create_invoice", "pause")}, ("missing_payment_method",))
 COMMON: params.Fields = {
+    "trial_settings": params.nested({"end_behavior": END_BEHAVIOR}, ("end_behavior",)),
     "metadata": params.mapping,
     "description": params.optional_text,
     "cancel_at_period_end": params.boolean,
@@ -45,6 +46,10 @@ UPDATE_FIELDS: params.Fields = {
     "cancellation_details": params.ignored,
     "payment_behavior": params.ignored,
 }
+RESUME_FIELDS: params.Fields = {
+    "billing_cycle_anchor": lambda name, raw: _anchor(name, raw),
+    **dict.fromkeys(("payment_behavior", "proration_behavior", "proration_date"), params.ignored),
+}
 FILTERS: params.Fields = {"customer": params.text, "price": params.text, "status": params.one_of(*STATUSES, "all", "ended")}
 
 
@@ -61,11 +66,22 @@ def create(call: Call) -> Answer:
     if trial_end is not None and trial_end <= state.now():
         trial_end = None
     subscription = billing.subscribe(
-        state, customer.id, wanted, trial_end=trial_end, incomplete=incomplete, metadata=given.get("metadata") or {}
+        state,
+        customer.id,
+        wanted,
+        trial_end=trial_end,
+        at_trial_end=_at_trial_end(given) or "create_invoice",
+        incomplete=incomplete,
+        metadata=given.get("metadata") or {},
     )
     subscription = require(state.subscriptions, subscription.id)
     wished = replace(subscription, description=given.get("description"), **_cancellation(state, subscription, given))
     return billing.change(state, subscription, wished)
+
+
+def _at_trial_end(given: Mapping[str, Any]) -> str | None:
+    wish: str | None = given["trial_settings"]["end_behavior"]["missing_payment_method"] if "trial_settings" in given else None
+    return wish
 
 
 def _moment(raw: str, now: int) -> int:
@@ -100,6 +116,7 @@ def update(call: Call) -> Answer:
     if "pause_collection" in given:
         pause = given["pause_collection"]
         after = replace(after, paused=pause["behavior"] if pause else None)
+    after = replace(after, at_trial_end=_at_trial_end(given) or after.at_trial_end)
     if "trial_end" in given:
         after = _on_trial(state, after, _moment(given["trial_end"], state.now()))
     after = billing.change(state, before, after)
@@ -142,6 +159,28 @@ def cancel(call: Call) -> Answer:
     return billing.cancel(call.state, subscription, call.state.now())
 
 
+def pause(call: Call) -> Answer:
+    subscription = require(call.state.subscriptions, call.id)
+    if subscription.status not in ("active", "trialing", "past_due"):
+        raise ApiError(400, f"A subscription that is {subscription.status} cannot be paused.")
+    return billing.pause(call.state, subscription, call.state.now())
+
+
+def resume(call: Call) -> Answer:
+    subscription = require(call.state.subscriptions, call.id)
+    if subscription.status != "paused":
+        raise ApiError(400, f"Only a paused subscription can be resumed; this one is {subscription.status}.")
+    billing.resume(call.state, subscription, keep_anchor=call.given.get("billing_cycle_anchor") == "unchanged")
+    return require(call.state.subscriptions, call.id)
+
+
+def _anchor(name: str, raw: Any) -> str:
+    """`now` or `unchanged`; since API version 2026-09-30 (endive) in an object with a `type`."""
+    choose = params.one_of("now", "unchanged")
+    wish: str = params.nested({"type": choose}, ("type",))(name, raw)["type"] if isinstance(raw, dict) else choose(name, raw)
+    return wish
+
+
 def index(call: Call) -> Page:
     given = call.given
     wanted = {name: [given[name]] for name in ("customer", "price") if name in given}
@@ -167,5 +206,7 @@ ROUTES = (
     ),
     Route("GET", "/v1/subscriptions/{id}", lambda call: require(call.state.subscriptions, call.id), {}),
     Route("POST", "/v1/subscriptions/{id}", update, UPDATE_FIELDS),
+    Route("POST", "/v1/subscriptions/{id}/pause", pause, dict.fromkeys(("type", "bill_for", "invoicing_behavior"), params.ignored)),
+    Route("POST", "/v1/subscriptions/{id}/resume", resume, RESUME_FIELDS),
     Route("DELETE", "/v1/subscriptions/{id}", cancel, dict.fromkeys(("cancellation_details", "invoice_now", "prorate"), params.ignored)),
 )
