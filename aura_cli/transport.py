@@ -94,9 +94,14 @@ class Service:
         *,
         params: Mapping[str, Any] | None = None,
         json: object = None,
+        form: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
     ) -> bytes:
-        """The body of a successful answer, after retries where `repeatable` (default: a GET is, nothing else). Raises as `get` does."""
+        """The body of a successful answer, after retries where `repeatable` (default: a GET is, nothing else). Raises as `get` does.
+
+        What is sent is `json`, or `form` (form-encoded; a list's elements under one name each), or nothing.
+        """
         assert self._client is not None, "use the service as a context manager"
         attempts = ATTEMPTS if repeatable or (repeatable is None and method == "GET") else 1
         for attempt in range(1, attempts + 1):
@@ -104,7 +109,7 @@ class Service:
             if self.stop.is_set():
                 raise UnreachableError(f"{self.name}: stopped before {method} {path}")
             try:
-                answer = self._client.request(method, path, params=params, json=json)
+                answer = self._client.request(method, path, params=params, json=json, data=form, headers=headers)
             except httpx.LocalProtocolError as error:
                 raise ConfigurationError(f"{self.name}: a credential or address cannot be sent: {error}") from error
             except httpx.DecodingError as error:

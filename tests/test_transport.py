@@ -26,6 +26,7 @@ class Answers:
     port: int
     script: list[tuple[int, dict[str, str], bytes]]
     requests: list[tuple[float, str, str | None]] = field(default_factory=list)
+    bodies: list[tuple[str | None, str | None, bytes]] = field(default_factory=list)  # content type, idempotency key, what was sent
 
     @property
     def base(self) -> str:
@@ -39,6 +40,8 @@ def server(*script: tuple[int, dict[str, str], bytes]) -> Iterator[Answers]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answers.requests.append((time.monotonic(), self.path, self.headers["Authorization"]))
+            sent = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            answers.bodies.append((self.headers["Content-Type"], self.headers["Idempotency-Key"], sent))
             status, headers, body = answers.script[min(len(answers.requests), len(answers.script)) - 1]
             if status == CUT:
                 return
@@ -244,3 +247,13 @@ def test_the_credential_is_sent() -> None:
     with server(OK) as answers, service(answers) as example:
         example.get("/x")
     assert answers.requests[0][2] == SECRET["Authorization"]
+
+
+def test_a_form_and_a_header_are_sent_with_every_try() -> None:
+    """Form-encoded, a list's elements under one name each; with an idempotency key a write may be tried again."""
+    with server((500, {}, b""), (200, {}, b"ok")) as answers, service(answers) as http:
+        form = {"url": "https://example.com/a b", "types[]": ["x", "y"]}
+        assert http.call("POST", "/x", form=form, headers={"Idempotency-Key": "k"}, repeatable=True) == b"ok"
+    sent = ("application/x-www-form-urlencoded", "k", b"url=https%3A%2F%2Fexample.com%2Fa+b&types%5B%5D=x&types%5B%5D=y")
+    assert answers.bodies == [sent, sent]
+    assert [authorization for _, _, authorization in answers.requests] == [SECRET["Authorization"]] * 2
