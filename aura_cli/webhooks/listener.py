@@ -1,0 +1,198 @@
+"""The listener's HTTP side: a request in, one of few answers out. An aiohttp application, alone or inside somebody else's.
+
+200 stored, or known · 400 signature, body or mode is wrong · 405 another method · 408 the body did not come · 413 it is too large ·
+503 not stored: come again. Nothing but a commit answers 200 (https://docs.stripe.com/webhooks#best-practices: an endpoint should
+acknowledge before it works, and Stripe sends again what was not acknowledged).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+from sqlalchemy import Engine
+
+from aura_cli.db.migrate import require_current
+from aura_cli.errors import AuraError
+from aura_cli.webhooks.envelope import BadEvent, read
+from aura_cli.webhooks.intake import Bounds, Intake, NotStored
+from aura_cli.webhooks.metrics import Metrics
+from aura_cli.webhooks.signature import SignatureRefused, verify
+
+LOG = logging.getLogger("aura_cli.webhooks")
+LISTENER = web.AppKey["Listener"]("listener")
+SIGNATURE = "Stripe-Signature"
+_LOG_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a sender may take: bytes of one body and of all that are on their way, seconds for a body."""
+
+    body: int = 1024 * 1024
+    bodies: int = 64 * 1024 * 1024
+    body_seconds: float = 10.0
+    intake: Bounds = field(default_factory=Bounds)
+
+
+class Refused(AuraError):
+    """A request that gets no 200: why, and the status that it gets. `closes`: its body was not read to the end."""
+
+    def __init__(self, status: HTTPStatus, reason: str, message: str, *, closes: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.closes = closes
+
+
+_TOO_LARGE = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is too large")
+
+
+@dataclass(eq=False)
+class Listener:
+    """Takes events for one webhook path. `secrets` is label → signing secret; `livemode` None takes live and test events."""
+
+    intake: Intake
+    metrics: Metrics
+    secrets: Mapping[str, str] = field(repr=False)
+    livemode: bool | None
+    limits: Limits
+    trusted_proxies: int
+    clock: Callable[[], float]
+    _arriving: int = 0  # bytes of bodies that are not complete
+    _told: dict[str, tuple[float, int]] = field(default_factory=dict)  # reason → when it was last logged, how often since
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """Answer one delivery, once its event is stored or refused."""
+        begun = time.perf_counter()
+        self.metrics.received += 1
+        try:
+            await self._store(request)
+            return web.Response()
+        except Refused as refused:
+            return self._refuse(request, refused)
+        except NotStored as error:
+            return self._refuse(request, Refused(HTTPStatus.SERVICE_UNAVAILABLE, error.reason, error.message))
+        except SignatureRefused as error:
+            return self._refuse(request, Refused(HTTPStatus.BAD_REQUEST, error.reason, error.message))
+        except BadEvent as error:
+            return self._refuse(request, Refused(HTTPStatus.BAD_REQUEST, "body", error.message))
+        finally:
+            self.metrics.request_seconds.observe(time.perf_counter() - begun)
+
+    async def _store(self, request: web.Request) -> None:
+        content = request.content
+        body = content.read_nowait() if content.is_eof() else await self._arrive(request)
+        if len(body) > self.limits.body:
+            raise Refused(*_TOO_LARGE)
+        signature = ",".join(request.headers.getall(SIGNATURE, ()))  # sent twice, it is one list: RFC 9110, 5.2
+        arrival = read(body, verify(signature, body, self.secrets, self.clock()))
+        if self.livemode not in (None, arrival.livemode):
+            mode, ours = ("live", "test") if arrival.livemode else ("test", "live")
+            raise Refused(HTTPStatus.BAD_REQUEST, "mode", f"This is a {mode} event, and here only {ours} events are taken")
+        await self.intake.put(arrival)
+
+    async def _arrive(self, request: web.Request) -> bytes:
+        """A body that was not there with its head, chunk by chunk, so that nobody can make us hold more than our bounds."""
+        if (request.content_length or 0) > self.limits.body:
+            raise Refused(*_TOO_LARGE, closes=True)
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self.limits.body_seconds):
+                while chunk := await request.content.readany():
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    self._arriving += len(chunk)
+                    if size > self.limits.body:
+                        raise Refused(*_TOO_LARGE, closes=True)
+                    if self._arriving > self.limits.bodies:
+                        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "busy", "Too much is on its way already", closes=True)
+        except TimeoutError:
+            raise Refused(HTTPStatus.REQUEST_TIMEOUT, "slow", "The body did not come in time", closes=True) from None
+        except (web.RequestPayloadError, ConnectionError):
+            raise Refused(HTTPStatus.BAD_REQUEST, "broken", "The body broke off, or its encoding is wrong", closes=True) from None
+        finally:
+            self._arriving -= size
+        return b"".join(chunks)
+
+    def _refuse(self, request: web.Request, refused: Refused) -> web.Response:
+        self.metrics.rejected[refused.reason] += 1
+        self._log(refused, sender(request, self.trusted_proxies))
+        response = web.Response(status=refused.status, text=f"{refused.message}.\n")
+        if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            response.headers[hdrs.RETRY_AFTER] = "5"
+        if refused.closes:
+            response.force_close()
+        return response
+
+    def _log(self, refused: Refused, address: str) -> None:
+        """Say a reason once in a while, however many come: nobody outside may fill our log."""
+        now = time.monotonic()
+        last, count = self._told.get(refused.reason, (-_LOG_SECONDS, 0))
+        if now - last < _LOG_SECONDS:
+            self._told[refused.reason] = (last, count + 1)
+            return
+        more = f" (and {count} like it before)" if count else ""
+        LOG.warning("Refused with %d, from %s: %s%s", refused.status, address, refused.message, more)
+        self._told[refused.reason] = (now, 0)
+
+    async def expect(self, request: web.Request) -> web.Response | None:
+        """`Expect: 100-continue` (RFC 9110, 10.1.1): a body that is too large need not be sent at all."""
+        if (request.content_length or 0) > self.limits.body:
+            return self._refuse(request, Refused(*_TOO_LARGE, closes=True))
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer has not begun
+        return None
+
+
+def sender(request: web.Request, trusted_proxies: int) -> str:
+    """The sender's address: what the outermost of so many proxies of ours says in X-Forwarded-For, else the connection's.
+
+    Each proxy appends the address that it was reached from, so what stands left of ours anybody may have written.
+    """
+    hops = [hop.strip() for line in request.headers.getall(hdrs.X_FORWARDED_FOR, ()) for hop in line.split(",")]
+    if 0 < trusted_proxies <= len(hops):
+        return hops[-trusted_proxies][:64]
+    return request.remote or "an unknown address"
+
+
+def make_app(
+    engine: Engine,
+    secrets: Mapping[str, str],
+    *,
+    livemode: bool | None = None,
+    path: str = "/",
+    limits: Limits | None = None,
+    trusted_proxies: int = 0,
+    clock: Callable[[], float] = time.time,
+) -> web.Application:
+    """An application that takes Stripe's webhooks at `path` and says at `/healthz` that it is alive; nothing runs before it starts.
+
+    `engine` is on a database of this program's schema (`aura db upgrade`); `secrets` is label → signing secret; `livemode` None takes
+    live and test events, else those of the other mode are refused. As a sub-application its paths stand below its prefix.
+    It raises ConfigurationError when it starts on a database with another schema.
+    """
+    limits, metrics = limits or Limits(), Metrics()
+    intake = Intake(engine, metrics, secrets, limits.intake)
+    listener = Listener(intake, metrics, secrets, livemode, limits, trusted_proxies, clock)
+    app = web.Application(client_max_size=limits.body)
+    app[LISTENER] = listener
+    for place in {path, path.rstrip("/")}:  # below a prefix, with or without the slash
+        app.router.add_post(place, listener.receive, expect_handler=listener.expect)
+    app.router.add_get("/healthz", _alive)
+
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        await asyncio.to_thread(require_current, engine)
+        async with intake:
+            yield
+
+    app.cleanup_ctx.append(run)
+    return app
+
+
+async def _alive(_: web.Request) -> web.Response:
+    return web.Response(text="alive\n")

@@ -1,0 +1,215 @@
+"""The listener as a program of its own: its two ports, its bounds on connections, and its end.
+
+The public port has the webhook's path and `/healthz`; `/readyz` and `/metrics` are on another one that only this machine reaches.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+from sqlalchemy import Engine
+
+from aura_cli.db.engine import reading
+from aura_cli.db.failures import translate
+from aura_cli.db.migrate import require_current
+from aura_cli.errors import ConfigurationError, ConflictError
+from aura_cli.webhooks.listener import LISTENER
+from aura_cli.webhooks.metrics import CONTENT_TYPE, Backlog, backlog, text
+
+LOG = logging.getLogger("aura_cli.webhooks")
+LOOPBACK = "127.0.0.1"
+_LOOK_SECONDS = 3.0  # how long a look at the database may take
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Serving:
+    """Where to listen (port 0: any free one) and for whom: `connections` at once, `head_seconds` for a request's head to come."""
+
+    host: str = LOOPBACK
+    port: int = 8787
+    admin_port: int = 8788
+    grace: float = 20.0
+    connections: int = 512
+    head_seconds: float = 20.0
+
+
+@dataclass(frozen=True)
+class Listening:
+    """The ports that are open."""
+
+    port: int
+    admin_port: int
+
+
+def serve(app: web.Application, serving: Serving, on_start: Callable[[Listening], None]) -> int:
+    """Serve an application of `make_app` until SIGTERM or SIGINT, and return the number of the signal.
+
+    Then nothing more is accepted, what is under way is finished, for at most `grace` seconds; a second signal ends it at once.
+    `on_start` is called when both ports are open. Raises ConflictError where a port is taken.
+    """
+    return asyncio.run(_serve(app, serving, on_start))
+
+
+async def _serve(app: web.Application, serving: Serving, on_start: Callable[[Listening], None]) -> int:
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[int] = loop.create_future()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, loop, stopped, number)
+    open_ = AsyncExitStack()
+    try:
+        admin_port = await _open(open_, admin(app), LOOPBACK, serving.admin_port, serving)
+        port = await _open(open_, app, serving.host, serving.port, serving)  # opened last, closed first
+        on_start(Listening(port, admin_port))
+        return await stopped
+    finally:
+        try:
+            async with asyncio.timeout(serving.grace):
+                await open_.aclose()
+        except TimeoutError:
+            LOG.warning("Not everything was finished within %g seconds; what was not stored comes again", serving.grace)
+
+
+def _stop(loop: asyncio.AbstractEventLoop, stopped: "asyncio.Future[int]", number: int) -> None:
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.remove_signal_handler(each)  # the second one does what it does everywhere
+    stopped.set_result(number)
+
+
+async def _open(stack: AsyncExitStack, app: web.Application, host: str, port: int, serving: Serving) -> int:
+    """Start `app` on a port, which is returned. The stack closes the port first, then finishes what is under way."""
+    runner = web.AppRunner(app, shutdown_timeout=serving.grace)
+    app.on_response_prepare.append(_anonymous)
+    stack.push_async_callback(runner.cleanup)
+    await runner.setup()
+    try:
+        server = await asyncio.get_running_loop().create_server(_admission(runner, serving), host, port, backlog=256)
+    except OSError as error:
+        where = f"Port {port} on {host} cannot be listened on: {error.strerror}"
+        raise ConflictError(where, "Choose another, or 0 for any.") from error
+    except OverflowError:
+        raise ConfigurationError(f"There is no port {port}") from None
+    stack.callback(server.close)
+    return int(server.sockets[0].getsockname()[1])
+
+
+class _Connection(web.RequestHandler):
+    """An HTTP connection that tells nobody what it is made of."""
+
+    __slots__ = ()
+
+    def handle_error(self, request: web.BaseRequest, *args: Any, **named: Any) -> web.StreamResponse:
+        response = super().handle_error(request, *args, **named)
+        response.headers[hdrs.SERVER] = ""
+        return response
+
+
+class _Full(asyncio.Protocol):
+    """A connection too many: answered before it asks."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(_FULL)
+        transport.close()
+
+
+def _admission(runner: web.AppRunner, serving: Serving) -> Callable[[], asyncio.Protocol]:
+    """Makes the protocol of each new connection: an HTTP one, as long as there is room."""
+    server, loop = runner.server, asyncio.get_running_loop()
+    assert server is not None
+    bounds: dict[str, Any] = {
+        "keepalive_timeout": serving.head_seconds,  # runs from the connection's start, or the last answer, to the next complete head
+        "lingering_time": 2.0,
+        "max_line_size": 4096,
+        "max_field_size": 8190,
+        "max_headers": 64,
+        "auto_decompress": False,  # what is signed is what was sent
+        "access_log": None,
+        "logger": _PROTOCOL_LOG,
+    }
+
+    def admit() -> asyncio.Protocol:
+        if len(server.connections) >= serving.connections:
+            return _Full()
+        return _Connection(server, loop=loop, **bounds)
+
+    return admit
+
+
+def _told_by_its_answer(record: logging.LogRecord) -> bool:
+    """Malformed HTTP gets its 400 and no traceback."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_PROTOCOL_LOG = logging.getLogger("aura_cli.webhooks.http")
+_PROTOCOL_LOG.addFilter(_told_by_its_answer)
+
+
+async def _anonymous(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.pop(hdrs.SERVER, None)
+
+
+class _Look:
+    """A look at the database in a thread of its own, one at a time; a database that hangs keeps neither the loop nor the program."""
+
+    def __init__(self, look: Callable[[Engine], Any], engine: Engine) -> None:
+        self._look = look
+        self._engine = engine
+        self._under_way: asyncio.Future[Any] | None = None
+
+    async def __call__(self) -> Any:
+        """What the look says, or what it raises; TimeoutError where it says nothing."""
+        if self._under_way is None or self._under_way.done():
+            self._under_way = asyncio.get_running_loop().create_future()
+            Thread(target=self._run, args=(self._under_way, asyncio.get_running_loop()), daemon=True).start()
+        async with asyncio.timeout(_LOOK_SECONDS):
+            return await asyncio.shield(self._under_way)
+
+    def _run(self, said: "asyncio.Future[Any]", loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            tell, answer = said.set_result, self._look(self._engine)
+        except Exception as problem:  # noqa: BLE001 (whoever asked is told)
+            tell, answer = said.set_exception, problem
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(tell, answer)
+
+
+def admin(app: web.Application) -> web.Application:
+    """What this machine may ask about a listener made by `make_app`: `/readyz` and `/metrics`."""
+    listener = app[LISTENER]
+    schema, inbox = _Look(require_current, listener.intake.engine), _Look(_backlog, listener.intake.engine)
+
+    async def ready(_: web.Request) -> web.Response:
+        try:
+            await schema()
+        except TimeoutError:
+            return web.Response(status=503, text="The database does not answer\n")
+        except Exception as problem:  # noqa: BLE001 (whatever it is, it is the answer)
+            return web.Response(status=503, text=f"{translate(problem) or problem}\n")
+        return web.Response(text="ready\n")
+
+    async def metrics(_: web.Request) -> web.Response:
+        found = None
+        try:
+            found = await inbox()
+        except Exception as problem:  # noqa: BLE001 (what this process counted is told all the same)
+            LOG.debug("The inbox could not be looked at: %s", problem)
+        body = text(listener.metrics, found, listener.intake.queued)
+        return web.Response(body=body.encode(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
+
+    made = web.Application()
+    made.router.add_get("/readyz", ready)
+    made.router.add_get("/metrics", metrics)
+    return made
+
+
+def _backlog(engine: Engine) -> Backlog:
+    with reading(engine) as connection:
+        return backlog(connection)
