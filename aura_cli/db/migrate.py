@@ -145,7 +145,7 @@ def _filled_tables(connection: Connection, version: str) -> list[str]:
     from alembic.script import ScriptDirectory
 
     revision = ScriptDirectory.from_config(_config(connection)).get_revision(version)
-    drops = getattr(revision.module, "LOSES", None) or getattr(revision.module, "TABLES", ())
+    drops = getattr(revision.module, "LOSES", None) or getattr(revision.module, "TABLES", None) or ()
     names = [name for name in drops if name not in ("binding", "leases")]
     prefix = "" if is_sqlite(connection) else f"{OPS}."
     return [name for name in names if connection.execute(text(f"SELECT 1 FROM {prefix}{name} LIMIT 1")).first()]

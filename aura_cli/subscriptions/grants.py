@@ -11,32 +11,32 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    FromClause,
     Integer,
     Select,
     and_,
     case,
     cast,
     func,
-    insert,
     literal,
     literal_column,
+    null,
     or_,
     select,
     tuple_,
-    union_all,
 )
 
 from aura_cli.audit.log import record
 from aura_cli.db.engine import upsert
-from aura_cli.db.shared import LARGEST, MONTHLY_ALLOCATION, subscriptions, token_balances, token_top_ups, users
-from aura_cli.db.types import json_field, utc_now
+from aura_cli.db.shared import LARGEST, subscriptions, token_balances, token_top_ups, users
+from aura_cli.db.types import UtcTime, json_field, utc_now
 from aura_cli.drift.kinds import field
 from aura_cli.drift.tables import plan_rows
 from aura_cli.errors import ConflictError, UsageError
+from aura_cli.subscriptions import booking
+from aura_cli.subscriptions.booking import NO_ALLOCATION
 from aura_cli.subscriptions.tables import grants
 
-NO_ALLOCATION = 0  # in a balance row that no subscription came with: the first month is still owed
+RECONCILE = "reconcile"  # the reason of what a plan grants
 
 
 @dataclass(frozen=True)
@@ -145,60 +145,25 @@ def _overflowing() -> Select[Any]:
 
 def book_first_month(connection: Connection, chosen: ColumnElement[bool]) -> None:
     """Give each chosen user what an active subscription comes with; a row that somebody else gives one meanwhile stays as it is."""
-    _enter(connection, "initial", chosen)
-    tokens = cast(field("after", "tokens"), Integer)
-    rows = select(plan_rows.c.user_id, tokens, tokens, utc_now()).where(chosen)
-    made = upsert(connection, token_balances).from_select(["user_id", "balance", "monthly_allocation", "last_reset_at"], rows)
-    b, new = token_balances.c, made.excluded
-    both = {"balance": b.balance + new.balance, "monthly_allocation": new.monthly_allocation, "last_reset_at": new.last_reset_at}
-    owed = b.monthly_allocation == NO_ALLOCATION
-    connection.execute(made.on_conflict_do_update(index_elements=["user_id"], set_={**both, "updated_at": utc_now()}, where=owed))
+    booking.book_first_month(connection, _due(chosen, cast(null(), UtcTime())), RECONCILE, timed=False)
 
 
 def book_renewal(connection: Connection, chosen: ColumnElement[bool]) -> None:
-    """Reset each chosen user's balance to the monthly allocation, as the web app would have done when the renewal was paid.
-
-    What was bought or given by hand since then stays: the customer paid for it after the reset that did not happen.
-    """
-    _enter(connection, "renewal", chosen)
-    b, kept = token_balances.c, _kept(chosen)
-    allocation = case((b.monthly_allocation > 0, b.monthly_allocation), else_=MONTHLY_ALLOCATION)
-    balance = cast(allocation, BigInteger) + kept.c.tokens
-    values = {"balance": case((balance > LARGEST, LARGEST), else_=balance), "monthly_allocation": allocation}
-    moment = {"last_reset_at": utc_now(), "updated_at": utc_now()}
-    connection.execute(token_balances.update().where(b.user_id == kept.c.user_id).values({**values, **moment}))
-
-
-def _kept(chosen: ColumnElement[bool]) -> FromClause:
-    """User and tokens: what each user of the chosen renewals bought or was given since the newest of them was billed."""
-    billed_at = cast(field("after", "billed_at"), token_top_ups.c.created_at.type)
-    since = select(plan_rows.c.user_id, func.max(billed_at).label("at")).where(chosen).group_by(plan_rows.c.user_id).subquery("since")
-    t, g = token_top_ups.c, grants.c
-    bought = select(t.user_id, t.tokens_added.label("tokens")).join(since, and_(t.user_id == since.c.user_id, t.created_at >= since.c.at))
-    given = select(g.user_id, g.tokens).join(since, and_(g.user_id == since.c.user_id, g.granted_at >= since.c.at))
-    parts = union_all(select(since.c.user_id, literal(0).label("tokens")), bought, given.where(g.kind == "operator")).subquery()
-    return select(parts.c.user_id, func.sum(parts.c.tokens).label("tokens")).group_by(parts.c.user_id).subquery("kept")
+    """Reset each chosen user's balance to the monthly allocation, as the web app would have done when the renewal was paid."""
+    booking.book_renewal(connection, _due(chosen, cast(field("after", "billed_at"), UtcTime())), RECONCILE)
 
 
 def book_top_up(connection: Connection, chosen: ColumnElement[bool]) -> None:
     """Add each chosen session's tokens to its user's balance and write the web app's row about it."""
-    _enter(connection, "topup", chosen)
-    tokens = cast(field("after", "tokens"), Integer)
-    sums = (
-        select(plan_rows.c.user_id, func.sum(tokens), func.sum(tokens), literal(NO_ALLOCATION)).where(chosen).group_by(plan_rows.c.user_id)
+    sold = (
+        plan_rows.c.key.label("session"),
+        cast(field("after", "amount"), Integer).label("amount"),
+        field("after", "package").label("package"),
     )
-    added = upsert(connection, token_balances).from_select(["user_id", "balance", "total_purchased", "monthly_allocation"], sums)
-    b = token_balances.c
-    both = {name: b[name] + added.excluded[name] for name in ("balance", "total_purchased")}
-    connection.execute(added.on_conflict_do_update(index_elements=["user_id"], set_={**both, "updated_at": utc_now()}))
-    columns = ["user_id", "stripe_session_id", "tokens_added", "amount_paid", "package_id"]
-    amount = cast(field("after", "amount"), Integer)
-    rows: Select[Any] = select(plan_rows.c.user_id, plan_rows.c.key, tokens, amount, field("after", "package")).where(chosen)
-    connection.execute(insert(token_top_ups).from_select(columns, rows))
+    booking.book_top_up(connection, _due(chosen, cast(null(), UtcTime())).add_columns(*sold), RECONCILE)
 
 
-def _enter(connection: Connection, kind: str, chosen: ColumnElement[bool]) -> None:
-    """The ledger entries of the chosen plan rows."""
-    tokens = cast(field("after", "tokens"), Integer)
-    rows = select(field("after", "cause"), plan_rows.c.user_id, literal(kind), tokens, literal("reconcile")).where(chosen)
-    connection.execute(insert(grants).from_select(["cause", "user_id", "kind", "tokens", "reason"], rows))
+def _due(chosen: ColumnElement[bool], caused_at: ColumnElement[Any]) -> Select[Any]:
+    """The chosen plan rows as `booking` takes them."""
+    tokens = cast(field("after", "tokens"), Integer).label("tokens")
+    return select(field("after", "cause").label("cause"), plan_rows.c.user_id, tokens, caused_at.label("caused_at")).where(chosen)

@@ -9,8 +9,8 @@ from aura_cli.db.shared import MONTHLY_ALLOCATION, token_balances, token_top_ups
 from aura_cli.db.shared import subscriptions as local
 from aura_cli.db.types import Id, Json, from_epoch, json_record, moved_by, text_of, utc_now
 from aura_cli.drift.tables import plan_rows
+from aura_cli.subscriptions.booking import NO_ALLOCATION
 from aura_cli.subscriptions.compare import CROWD, REMOTE, Scope, differing, differing_in, entitles_at_stripe, nearest, on_side
-from aura_cli.subscriptions.grants import NO_ALLOCATION
 from aura_cli.subscriptions.owners import owners
 from aura_cli.subscriptions.tables import grants, staged_absences, staged_invoices, staged_sessions
 from aura_cli.subscriptions.tables import staged_subscriptions as remote

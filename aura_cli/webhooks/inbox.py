@@ -160,7 +160,8 @@ def waiting(connection: Connection) -> int:
 
 def _wait(attempt: int) -> int:
     """Seconds until the next try: doubling, with jitter, so that what failed together does not come back together."""
-    return max(1, round(min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)))
+    wait: int = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1))
+    return max(1, round(wait * random.uniform(0.75, 1.25)))
 
 
 def _said(handled: Handled) -> str:
