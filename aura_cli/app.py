@@ -30,8 +30,10 @@ COMMANDS = {  # name → where it is (a Typer app, or a function to be one comma
     "subscriptions": ("aura_cli.subscriptions.commands:app", "Subscriptions: reconcile with Stripe, list, count."),
     "balance": ("aura_cli.subscriptions.balance_commands:app", "Token balances and the grants behind them."),
     "apply": ("aura_cli.drift.commands:apply", "Apply a plan file that a reconcile saved."),
+    "serve-webhooks": ("aura_cli.webhooks.serve_commands:serve_webhooks", "Receive Stripe's webhooks, store each once, work on them."),
     "db": ("aura_cli.db.commands:app", "The database: upgrade, status, check."),
 }
+ALIASES = {"serve": "serve-webhooks"}
 
 EPILOG = """Global options, before or after the verb: --json  -q/--quiet  -y/--yes  -n/--dry-run  --env NAME
 --env-file FILE  --debug.  Exit codes: 0 done, 2 usage, 3 attention needed, 4 configuration, 5 not found,
@@ -82,6 +84,7 @@ class LazyGroup(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")

@@ -133,8 +133,8 @@ class Runtime:
         check(engine, identity, store=False)
         return identity
 
-    def authorise(self, rows: int | None = None) -> None:
-        """The guard before a write: the binding, then, in production, the target line and the person's consent.
+    def authorise(self, rows: int | None = None) -> Identity:
+        """The guard before a write: the binding, then, in production, the target line and the person's consent. Returns who writes.
 
         `rows` is how many are about to change, where that is known. Raises ConfigurationError for another
         environment, ConflictError when nobody confirms. Only then is a binding that was open remembered.
@@ -144,6 +144,7 @@ class Runtime:
         identity = self.check_binding()
         self.confirm_target(identity, rows)
         check(self.engine, identity, store=True)
+        return identity
 
     def confirm_target(self, identity: Identity | None = None, rows: int | None = None) -> None:
         """In production: say where a write would go, and return once the person agreed. Raises ConflictError else."""

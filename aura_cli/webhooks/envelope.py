@@ -78,6 +78,7 @@ _customer = msgspec.json.Decoder(str | _Expanded | None).decode
 def read(payload: bytes, source: str) -> Arrival:
     """The envelope of an event's body. Raises BadEvent, saying what is wrong, for a body that is none."""
     try:
+        payload.decode()  # what is skipped below is text too
         event = _read(payload)
         said = event.data.object if event.data else _Object()
         customer = _customer(said.customer) if said.customer != b"null" else None
