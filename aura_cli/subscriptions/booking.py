@@ -54,7 +54,8 @@ class Due(NamedTuple):
     package: str | None = None
 
 
-_TYPES: dict[str, Any] = {"cause": Text, "user_id": Id, "tokens": Integer, "caused_at": UtcTime(), "session": Text, "amount": Integer, "package": Text}
+_TYPES: dict[str, Any] = {"cause": Text, "user_id": Id, "tokens": Integer, "caused_at": UtcTime()}
+_TYPES |= {"session": Text, "amount": Integer, "package": Text}
 _LATER = grants.alias("later")
 _SHAPE = Table("due", MetaData(), *(Column(name, kind) for name, kind in _TYPES.items()))
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
-from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Table, select
 
@@ -16,6 +15,7 @@ from aura_cli.db.shared import LARGEST
 from aura_cli.drift.scan import Fetch, Page, Store, Window
 from aura_cli.drift.tables import scans
 from aura_cli.errors import NotFoundError, ServiceError
+from aura_cli.subscriptions.customers import as_uuid
 from aura_cli.subscriptions.stripe import (
     Customer,
     Event,
@@ -123,7 +123,7 @@ def customer_probe(stripe: Service, scan_id: str) -> Callable[[str], Sequence[An
         except NotFoundError:
             found = Customer(customer, deleted=True)
         metadata = found.metadata or {}
-        return (scan_id, customer, found.deleted, found.email, _uuid(metadata.get("userId")), metadata.get("privyUserId"))
+        return (scan_id, customer, found.deleted, found.email, as_uuid(metadata.get("userId")), metadata.get("privyUserId"))
 
     return ask
 
@@ -172,14 +172,6 @@ def paid_lately(stripe: Service, since: int) -> Iterator[str]:
         window = Window(since=since, cursor=page.cursor, position=page.created[-1]) if page.more else None
 
 
-def _uuid(text: str | None) -> str | None:
-    """`text` as our ids are written; None where it is no uuid."""
-    try:
-        return str(UUID(text)) if text else None
-    except ValueError:
-        return None
-
-
 def batched(items: Iterable[str], size: int) -> Iterable[list[str]]:
     """`items` in lists of at most `size`."""
     remaining = iter(items)
@@ -211,7 +203,7 @@ def _top_up(scan_id: str, session: Session) -> Sequence[Any] | None:
         scan_id,
         session.id,
         reference(session.customer),
-        _uuid(metadata.get("user_id")),
+        as_uuid(metadata.get("user_id")),
         tokens if tokens <= LARGEST_TOP_UP else 0,
         min(session.amount_total or 0, LARGEST),
         metadata.get("package_id"),
