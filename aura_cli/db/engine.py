@@ -1,7 +1,8 @@
 """Connections to PostgreSQL and SQLite that behave alike: UTC, explicit transactions, no state kept on a connection."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
@@ -77,6 +78,37 @@ def _signal_behind(error: BaseException | None) -> BaseException | None:
     return error
 
 
+@contextmanager
+def beside(engine: Engine, work: Callable[[Connection], None]) -> Iterator[None]:
+    """Do `work`, in a transaction and a thread of its own, while the block runs; the end of the block waits for it.
+
+    Raises what `work` raises; an error in the block cancels it. On SQLite, which has one writer, it is done before the block.
+    """
+    if engine.dialect.name == "sqlite":
+        with writing(engine) as connection:
+            work(connection)
+        yield
+        return
+    drivers: list[Any] = []
+
+    def alone() -> None:
+        with writing(engine) as connection:
+            drivers.append(connection.connection.driver_connection)
+            work(connection)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(alone)
+        try:
+            yield
+            done.result()
+        except BaseException:
+            while wait([done], 0.2).not_done:  # between two statements there is nothing to cancel: once more
+                for driver in drivers:
+                    with suppress(Exception):
+                        driver.cancel_safe(timeout=1)
+            raise
+
+
 def load(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Insert `rows` (values in the order of `columns`) by the fastest way there is: COPY, or one executemany."""
     if not rows:
@@ -92,10 +124,13 @@ def load(connection: Connection, table: Table, columns: Sequence[str], rows: Seq
             copy.write_row(row)
 
 
-def analyze(connection: Connection, table: Table) -> None:
-    """Tell PostgreSQL's planner what a table holds by now that was filled a moment ago: autovacuum looks once a minute."""
+def analyze(connection: Connection, table: Table, *columns: str) -> None:
+    """Tell PostgreSQL's planner what a table (or those `columns`) holds by now that was filled a moment ago.
+
+    Autovacuum looks once a minute.
+    """
     if not is_sqlite(connection):
-        connection.exec_driver_sql(f"ANALYZE {table.schema}.{table.name}")
+        connection.exec_driver_sql(f"ANALYZE {table.schema}.{table.name}" + (f" ({', '.join(columns)})" if columns else ""))
 
 
 def upsert(connection: Connection, table: Table) -> Any:

@@ -2,7 +2,7 @@
 
 A list that is ordered by creation, newest first, is read in `created` windows. It starts as one; whenever a thread has
 nothing to do, the window with most left is cut in two in the middle of what is left, so that all threads stay busy
-whatever the distribution in time. One writer commits rows and cursors together, whatever has arrived, without a timer:
+whatever the distribution in time. One writer commits rows and cursors together, whatever has arrived by the twentieth of a second:
 a scan that is killed goes on at the page where it was, and no row can come twice.
 """
 
@@ -11,6 +11,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
@@ -23,6 +24,7 @@ from aura_cli.drift.tables import scan_windows, scans
 OLDEST = 1_300_000_000  # March 2011: before the first object that any of the services holds
 SMALLEST_SPLIT = 3_600  # seconds; a shorter window is not worth a request of its own
 PAGES_IN_FLIGHT = 64
+GATHERING_SECONDS = 0.05  # a commit costs as much as reading a page does
 RESUMABLE_SECONDS = 24 * 3600
 
 
@@ -210,9 +212,7 @@ def _work(board: _Board, fetch: Fetch) -> None:
 def _write(engine: Engine, scan_id: str, board: _Board, store: Store, lease: Lease, threads: int, tick: Callable[[int], None]) -> int:
     count, working = 0, threads
     while working:
-        batch = [board.results.get()]
-        while not board.results.empty():
-            batch.append(board.results.get())
+        batch = _gather(board.results, working)
         pages = [result for result in batch if isinstance(result, tuple)]
         rows = [row for _, some in pages for row in some]
         if pages:
@@ -227,6 +227,17 @@ def _write(engine: Engine, scan_id: str, board: _Board, store: Store, lease: Lea
                 raise result
         working -= batch.count(None)
     return count
+
+
+def _gather(results: "queue.Queue[Result]", working: int) -> list[Result]:
+    """What arrives within a moment of the first; less where that is an error, or the end of the last of `working` threads."""
+    batch, until = [results.get()], monotonic() + GATHERING_SECONDS
+    while len(batch) < PAGES_IN_FLIGHT and batch.count(None) < working and not isinstance(batch[-1], BaseException):
+        try:
+            batch.append(results.get(timeout=max(0.0, until - monotonic())))
+        except queue.Empty:
+            break
+    return batch
 
 
 def _save(connection: Connection, scan_id: str, windows: Sequence[Window]) -> None:

@@ -53,10 +53,14 @@ class Scope:
         """The staged rows of this scan."""
         return remote.c.scan_id == self.scan_id
 
+    @property
+    def begun(self) -> ColumnElement[Any]:
+        """When the scan began."""
+        return select(scans.c.started_at).where(scans.c.id == self.scan_id).scalar_subquery()
+
     def settled(self, ours: Any = local) -> ColumnElement[bool]:
         """Nobody wrote this row of `ours` since the scan began: what Stripe said then is no older than the row."""
-        begun = select(scans.c.started_at).where(scans.c.id == self.scan_id).scalar_subquery()
-        settled: ColumnElement[bool] = ours.c.updated_at <= begun
+        settled: ColumnElement[bool] = ours.c.updated_at <= self.begun
         return settled
 
     @property
@@ -95,7 +99,7 @@ def differing() -> dict[str, ColumnElement[bool]]:
 
 def compare(connection: Connection, scope: Scope) -> None:
     """Put down, in one pass over both sides, which subscriptions need a closer look, and which users have several."""
-    analyze(connection, remote)
+    analyze(connection, remote, "scan_id", "id", "customer", "status")  # the columns that joins ask for: a third of the time of all
     connection.execute(staged_differences.delete().where(staged_differences.c.scan_id == scope.scan_id))
     theirs = select(remote).where(scope.seen).subquery("theirs")
     known = nearest(theirs.c.status).is_not(None)
@@ -154,21 +158,21 @@ def by_status(connection: Connection, scope: Scope) -> dict[str, int]:
 
 
 def remember(connection: Connection, scope: Scope) -> None:
-    """Append to the exact states what is new since we last looked, and keep the customers' mapping in step with `users`."""
+    """Append to the exact states what is new since we last looked; one that somebody saw after the scan began stays."""
     state = subscription_states
     same = and_(*(state.c[name].is_not_distinct_from(remote.c[name]) for name in FACTS))
     current = and_(state.c.subscription == remote.c.id, state.c.current)
-    moved_on = select(state.c.id).join_from(state, remote, current).where(scope.seen, ~same)
+    moved_on = select(state.c.id).join_from(state, remote, current).where(scope.seen, ~same, state.c.seen_at <= scope.begun)
     connection.execute(state.update().where(state.c.id.in_(moved_on)).values(current=False))
     new = select(remote.c.id, *(remote.c[name] for name in FACTS)).select_from(remote.outerjoin(state, current))
     _append(connection, state, ["subscription", *FACTS], new.where(scope.seen, state.c.id.is_(None)))
-    _remember_links(connection, scope)
 
 
-def _remember_links(connection: Connection, scope: Scope) -> None:
+def remember_links(connection: Connection, user: str | None = None) -> None:
+    """Keep the customers' mapping in step with `users`, or with the one row of `user` (uuid)."""
     links = customer_links
     everybody = users.c.stripe_customer_id.is_not(None)
-    linked = and_(everybody, users.c.id == scope.user) if scope.narrow else everybody
+    linked = everybody if user is None else and_(everybody, users.c.id == user)
     moved = (
         select(links.c.customer).join(users, users.c.stripe_customer_id == links.c.customer).where(linked, users.c.id != links.c.user_id)
     )

@@ -8,7 +8,7 @@ from time import monotonic
 
 from sqlalchemy import Connection, Engine, and_, func, select
 
-from aura_cli.db.engine import analyze, reading, writing
+from aura_cli.db.engine import analyze, beside, reading, writing
 from aura_cli.db.leases import Lease
 from aura_cli.db.shared import subscriptions as local
 from aura_cli.drift import plan, scan
@@ -18,7 +18,7 @@ from aura_cli.drift.scan import Fetch, Store, Window
 from aura_cli.drift.tables import plan_rows, plans, scans
 from aura_cli.errors import NotFoundError
 from aura_cli.subscriptions import planning, scanning
-from aura_cli.subscriptions.compare import LOCAL, Scope, by_status, compare, on_side, remember
+from aura_cli.subscriptions.compare import LOCAL, Scope, by_status, compare, on_side, remember, remember_links
 from aura_cli.subscriptions.kinds import KINDS
 from aura_cli.subscriptions.owners import unlinked_customers
 from aura_cli.subscriptions.stripe import NEAREST, PAGE, Customer, CustomerList, Subscription, decoder, reference
@@ -89,28 +89,45 @@ def make_plan(engine: Engine, stripe: Service, wanted: Wanted, now: datetime, *,
     begun, moment = monotonic(), int(now.timestamp())
     _say_how_long(engine, stripe, wanted, progress)
     _forget_finished(engine, wanted, lease)
-    subscriptions = _scan(engine, SUBSCRIPTIONS, wanted, lease, progress, scanning.store_subscriptions, _subscription_pages(stripe, wanted))
     since = None if wanted.history else moment - SESSION_DAYS * DAY
-    sessions = _scan(engine, SESSIONS, wanted, lease, progress, scanning.store_sessions, _session_pages(stripe, wanted), since)
+    with beside(engine, lambda connection: _remember_links(connection, wanted, lease)):
+        pages = _subscription_pages(stripe, wanted)
+        subscriptions = _scan(engine, SUBSCRIPTIONS, wanted, lease, progress, scanning.store_subscriptions, pages)
+        sessions = _scan(engine, SESSIONS, wanted, lease, progress, scanning.store_sessions, _session_pages(stripe, wanted), since)
     scope = Scope(subscriptions, wanted.user, wanted.history, narrow=bool(wanted.customers))
     with writing(engine) as connection:
         lease.assert_held(connection)
         scanning.forget_old(connection)
         compare(connection, scope)
-        remember(connection, scope)
-    settled = moment - planning.SETTLED_SECONDS
-    _probe(engine, stripe, scope, settled, lease, progress)
-    _leave_out_fresh_top_ups(engine, stripe, sessions, settled, lease)
-    with writing(engine) as connection:
-        lease.assert_held(connection)
-        here = connection.execute(select(func.count()).select_from(local).where(scope.ours)).scalar_one()
-        command = f"reconcile {wanted.scope}".strip()
-        made = plan.create(connection, command, subscriptions, complete=True, rows_here=here)
-        fill(connection, made, scope, sessions)
-        statuses = by_status(connection, scope)
-        unknown = {status: count for status, count in statuses.items() if status not in NEAREST}
-        _say_unknown(unknown, progress)
-        return Planned(made, sum(statuses.values()), here, plan.counts(connection, made), unknown, begun)
+    with beside(engine, lambda connection: _remember(connection, scope, lease)):  # nothing of the plan looks at it
+        settled = moment - planning.SETTLED_SECONDS
+        _probe(engine, stripe, scope, settled, lease, progress)
+        _leave_out_fresh_top_ups(engine, stripe, sessions, settled, lease)
+        with writing(engine) as connection:
+            lease.assert_held(connection)
+            planned = _plan(connection, f"reconcile {wanted.scope}".strip(), scope, sessions, begun)
+    _say_unknown(planned.unknown_statuses, progress)
+    return planned
+
+
+def _plan(connection: Connection, command: str, scope: Scope, sessions: str, begun: float) -> Planned:
+    here = connection.execute(select(func.count()).select_from(local).where(scope.ours)).scalar_one()
+    made = plan.create(connection, command, scope.scan_id, complete=True, rows_here=here)
+    fill(connection, made, scope, sessions)
+    statuses = by_status(connection, scope)
+    unknown = {status: count for status, count in statuses.items() if status not in NEAREST}
+    return Planned(made, sum(statuses.values()), here, plan.counts(connection, made), unknown, begun)
+
+
+def _remember(connection: Connection, scope: Scope, lease: Lease) -> None:
+    lease.assert_held(connection)
+    remember(connection, scope)
+
+
+def _remember_links(connection: Connection, wanted: Wanted, lease: Lease) -> None:
+    lease.assert_held(connection)
+    if wanted.user or not wanted.customers:
+        remember_links(connection, wanted.user)
 
 
 def fill(connection: Connection, plan_id: str, scope: Scope, sessions: str) -> None:

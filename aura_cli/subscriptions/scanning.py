@@ -33,7 +33,7 @@ from aura_cli.subscriptions.stripe import (
 from aura_cli.subscriptions.tables import FACTS, STAGING, staged_sessions, staged_subscriptions
 from aura_cli.transport import Service
 
-THREADS = 12
+THREADS = 16
 PROBES_A_COMMIT = 100
 LARGEST_TOP_UP = 1_000_000_000
 PAID_EVENTS = ["checkout.session.completed", "checkout.session.async_payment_succeeded"]
