@@ -1,6 +1,6 @@
 """Runs in the environment of others' packages: serves localstripe on a free port of loopback, which it says, until standard input ends.
 
-By itself it listens on every interface and keeps what it knows in one file for the whole machine.
+By itself it listens on every interface, keeps what it knows in one file for the whole machine, and has no account.
 """
 
 import asyncio
@@ -12,7 +12,12 @@ from localstripe.resources import Store  # type: ignore[import-not-found]
 from localstripe.server import app  # type: ignore[import-not-found]
 
 
+async def account(request: web.Request) -> web.Response:
+    return web.json_response({"id": "acct_1LocalStripe", "object": "account"})
+
+
 async def main() -> None:
+    app.router.add_get("/v1/account", account)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

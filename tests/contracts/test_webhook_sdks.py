@@ -7,9 +7,19 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 import stripe
+from sqlalchemy import select
 
+from aura_cli.db.engine import reading
+from aura_cli.db.migrate import upgrade
+from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET
+from aura_cli.webhooks.events import HANDLED
+from aura_cli.webhooks.samples import sample
 from aura_cli.webhooks.signature import Refusal, SignatureRefused, sign, verify
+from aura_cli.webhooks.tables import webhook_events
+from tests.parts.listening import PATH, serving
+from tests.parts.migrated import engine_of
 from tests.parts.outside import Outside, node_script
+from tests.parts.program import Aura
 
 SECRET, OTHER = "whsec_test_contract", "whsec_test_rolled"
 BODIES = {
@@ -78,6 +88,30 @@ def test_a_rolled_secret_has_two_signatures(signer: Signer) -> None:
     for secret in (SECRET, OTHER):
         assert verify(both, body.encode(), {"web": secret}, now) == "web"
         assert stripe.WebhookSignature.verify_header(body, both, secret, 300)
+
+
+def test_the_listener_takes_what_they_signed(signer: Signer, aura: Aura, sqlite_database: str) -> None:
+    """Every handled event gets its 200 and is stored; with a byte changed, or under another secret, it gets 400 and is not."""
+    now = int(time.time())
+    bodies = [sample(kind, now, seed=number).decode() for number, kind in enumerate(HANDLED)]
+    with engine_of(sqlite_database) as engine:
+        upgrade(engine)
+        with serving(aura, sqlite_database) as listener:
+            address = f"http://127.0.0.1:{listener.port}{PATH}"
+            with httpx.Client(trust_env=False) as http:
+                for body in bodies:
+                    header = signer(body, STRIPE_WEBHOOK_SECRET, now)
+                    for content, signature, status in (
+                        (body, header, 200),
+                        (body.replace('"livemode":false', '"livemode":true '), header, 400),
+                        (body, signer(body, OTHER, now), 400),
+                    ):
+                        response = http.post(address, content=content.encode(), headers={"Stripe-Signature": signature})
+                        assert response.status_code == status
+            assert listener.metric('rejected_total{reason="signature_no_match"}') == 2 * len(bodies)
+        with reading(engine) as connection:
+            stored = set(connection.execute(select(webhook_events.c.id)).scalars())
+    assert stored == {json.loads(body)["id"] for body in bodies}
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
