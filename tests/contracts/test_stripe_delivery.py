@@ -20,32 +20,6 @@ from aura_cli.sandbox.stripe.delivery import is_loopback
 from tests.contracts.stripe_parts import KEY, NOW, client, serving
 
 
-@contextmanager
-def listening() -> Iterator[tuple[str, "Queue[tuple[bytes, str]]"]]:
-    """A webhook endpoint's address, and the bodies and signatures that arrive there."""
-    arrived: Queue[tuple[bytes, str]] = Queue()
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            arrived.put((body, self.headers["Stripe-Signature"]))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *args: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/hook", arrived
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def received(arrived: "Queue[tuple[bytes, str]]", number: int) -> list[tuple[bytes, str]]:
     return [arrived.get(timeout=20) for _ in range(number)]
 
