@@ -48,6 +48,7 @@ class Feed:
     since: int
     seen: int | None = None  # up to when, by Stripe's clock, everything has been read
     _last: Listed | None = None
+    _horizon: int | None = None  # when the newest event of any type was made, as the reading began
 
     def skip_to_now(self) -> None:
         """Leave out all that is there already."""
@@ -57,16 +58,14 @@ class Feed:
     def following(self) -> list[Listed]:
         """The next events; none where we are up to date. Raises as `Service.get` does, and may then be asked again."""
         if self._last is None:
-            newest = self._newest()
-            found = self._oldest(newest + 1) if newest is not None else []
-            reached = newest
+            self._horizon = self._newest()
+            found = self._oldest(self._horizon + 1) if self._horizon is not None else []
         else:
             found = self._after(self._last)
-            reached = None
         if found:
             self._last = found[-1]
-            reached = self._last.created
-        self.seen = max(filter(None, (self.seen, reached)), default=None)
+        reached = found[-1].created if found else self._horizon
+        self.seen = max((moment for moment in (self.seen, reached) if moment is not None), default=None)
         return found
 
     def _newest(self) -> int | None:

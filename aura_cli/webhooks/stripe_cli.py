@@ -18,7 +18,6 @@ from aura_cli.webhooks.events import HANDLED
 
 _SECRET = re.compile(r"whsec_\w+")
 _ANSWERS_WITHIN = 30.0  # seconds, for the secret
-_ENDS_WITHIN = 5.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class StripeCli:
 
     program: str
     environment: Mapping[str, str] = field(repr=False)
+    grace: float = 5.0  # seconds in which it ends by itself when it is told to
 
     @classmethod
     def find(cls, settings: Settings) -> Self:
@@ -86,8 +86,8 @@ class StripeCli:
                 yield
             finally:
                 ending.set()
-                _end(process)
-                reader.join(_ENDS_WITHIN)
+                _end(process, self.grace)
+                reader.join(self.grace)
 
 
 def _pass_on(process: "subprocess.Popen[str]", lines: IO[str], ending: threading.Event, say: Callable[[str], None]) -> None:
@@ -98,9 +98,9 @@ def _pass_on(process: "subprocess.Popen[str]", lines: IO[str], ending: threading
         say(f"stripe listen ended by itself with {process.wait()}: nothing is forwarded any more")
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
+def _end(process: "subprocess.Popen[str]", grace: float) -> None:
     process.terminate()
     try:
-        process.wait(_ENDS_WITHIN)
+        process.wait(grace)
     except subprocess.TimeoutExpired:
         process.kill()
