@@ -52,7 +52,7 @@ class Lease:
 @contextmanager
 def lease(engine: Engine, name: str) -> Iterator[Lease]:
     """Hold the lease `name` for the block. Raises ConflictError (exit 6), naming the holder, where it is taken."""
-    owner = f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}:{_machine()}:{secrets.token_hex(4)}"
+    owner = identity()
     with writing(engine) as connection:
         _forget_the_dead(connection, name)
         if not _take(connection, name, owner):
@@ -70,6 +70,17 @@ def lease(engine: Engine, name: str) -> Iterator[Lease]:
             connection.execute(leases.delete().where(leases.c.name == name, leases.c.owner == owner))
 
 
+def identity() -> str:
+    """A name for one who holds something: its machine, its process, and a random part."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}:{_machine()}:{secrets.token_hex(4)}"
+
+
+def is_dead(holder: str) -> bool:
+    """Was the process behind an `identity` on this machine, and is it gone? False where it cannot be told."""
+    host, process, started, machine = holder.split(":")[:4]
+    return (host, machine) == (socket.gethostname(), _machine()) and _started(int(process)) not in (started, UNKNOWN)
+
+
 def _take(connection: Connection, name: str, owner: str) -> bool:
     expiry = _expiry()
     statement = upsert(connection, leases).values(name=name, owner=owner, expires_at=expiry)
@@ -83,8 +94,7 @@ def _forget_the_dead(connection: Connection, name: str) -> None:
     holder = connection.execute(select(leases.c.owner).where(leases.c.name == name)).scalar()
     if holder is None:
         return
-    host, process, started, machine = holder.split(":")[:4]
-    if (host, machine) == (socket.gethostname(), _machine()) and _started(int(process)) not in (started, UNKNOWN):
+    if is_dead(holder):
         connection.execute(leases.delete().where(leases.c.name == name, leases.c.owner == holder))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, literal_column, select
 
 from aura_cli.db.engine import is_sqlite, load
+from aura_cli.db.leases import is_dead
 from aura_cli.db.shared import users
 from aura_cli.db.types import moved_by, utc_now
 from aura_cli.webhooks.envelope import Arrival
@@ -84,8 +85,7 @@ def claim(connection: Connection, owner: str, *, limit: int, ids: Sequence[str] 
     chosen = select(e.id).where(wanted).order_by(e.due_at).limit(limit).with_for_update(skip_locked=True)
     lease = moved_by(utc_now(), literal_column(str(LEASE_SECONDS)))
     taken = {"state": "processing", "lease_owner": owner, "due_at": lease, "attempts": e.attempts + 1}
-    columns = [e[name] for name in Event.__dataclass_fields__ if name != "attempt"]
-    statement = webhook_events.update().where(e.id.in_(chosen)).values(taken).returning(*columns, e.attempts)
+    statement = webhook_events.update().where(e.id.in_(chosen)).values(taken).returning(*_event_columns())
     return sorted((Event(*row) for row in connection.execute(statement)), key=lambda event: (event.created, event.id))
 
 
@@ -113,12 +113,30 @@ def settle(connection: Connection, owner: str, handled: Sequence[Handled]) -> bo
     return True
 
 
-def give_back(connection: Connection, owner: str, events: Sequence[Event]) -> None:
-    """Let others have what `owner` claimed and did not begin; the attempt does not count."""
+def give_back(connection: Connection, owner: str, events: Sequence[Event] | None = None) -> None:
+    """Let others have what `owner` claimed and did not finish, or those `events` of it; the attempt does not count."""
     e = webhook_events.c
-    mine = and_(e.id.in_([event.id for event in events]), e.state == "processing", e.lease_owner == owner)
+    held = e.due_at.is_not(None) if events is None else e.id.in_([event.id for event in events])
+    mine = and_(held, e.state == "processing", e.lease_owner == owner)
     values = {"state": "received", "lease_owner": None, "due_at": utc_now(), "attempts": e.attempts - 1}
     connection.execute(webhook_events.update().where(mine).values(values))
+
+
+def free_the_dead(connection: Connection) -> int:
+    """Let others have at once what processes of this machine held that are gone; returns how many events."""
+    e = webhook_events.c
+    owners = connection.execute(select(e.lease_owner).where(e.due_at.is_not(None), e.lease_owner.is_not(None)).distinct()).scalars()
+    if not (dead := [owner for owner in owners if is_dead(owner)]):
+        return 0
+    theirs = and_(e.due_at.is_not(None), e.lease_owner.in_(dead), e.state == "processing")
+    freed: int = connection.execute(webhook_events.update().where(theirs).values(due_at=utc_now())).rowcount
+    return freed
+
+
+def read(connection: Connection, ids: Sequence[str]) -> list[Event]:
+    """Stored events as they are, oldest first, claimed by nobody."""
+    e = webhook_events.c
+    return [Event(*row) for row in connection.execute(select(*_event_columns()).where(e.id.in_(ids)).order_by(e.created, e.id))]
 
 
 def failed(event: Event, error: str, *, final: bool = False) -> Handled:
@@ -156,6 +174,10 @@ def waiting(connection: Connection) -> int:
     """How many events are due now."""
     due = select(func.count()).select_from(webhook_events).where(webhook_events.c.due_at <= utc_now())
     return int(connection.execute(due).scalar_one())
+
+
+def _event_columns() -> list[Any]:
+    return [webhook_events.c["attempts" if name == "attempt" else name] for name in Event.__dataclass_fields__]
 
 
 def _wait(attempt: int) -> int:

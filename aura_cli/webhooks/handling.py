@@ -1,0 +1,181 @@
+"""What is done about events, a batch in one transaction: exact states, the web app's rows, grants, notices, effects to come.
+
+Everything that is decided about an event follows from it and from what Stripe says now, never from the order in which events came.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from aura_cli.audit.log import Notice, tell_customers
+from aura_cli.db.shared import token_balances
+from aura_cli.outbox.queue import enqueue
+from aura_cli.subscriptions import customers, keeping
+from aura_cli.subscriptions.billing_owner import reigns
+from aura_cli.subscriptions.booking import book_first_month, book_renewal, book_top_up, rows_of
+from aura_cli.subscriptions.keeping import Facts, Row, State
+from aura_cli.subscriptions.stripe import NEAREST, Customer
+from aura_cli.webhooks.batch import Batch, Delivered, Handlers, Surroundings
+from aura_cli.webhooks.deeds import Result, act, buyer
+from aura_cli.webhooks.inbox import Event, Handled, failed
+from aura_cli.webhooks.subjects import Look, Session
+
+__all__ = ["Delivered", "Handlers", "Surroundings", "handle"]
+MAIL = "mail"  # a kind of effect in the outbox
+_BOOK = {"initial": book_first_month, "renewal": book_renewal, "topup": book_top_up}
+
+
+def handle(
+    connection: Connection,
+    looks: Sequence[Look],
+    others: Sequence[Event],
+    fresh: Mapping[str, Customer],
+    versions: Mapping[str, int] | None,
+    surroundings: Surroundings,
+    now: datetime,
+) -> tuple[list[Handled], list[Event]]:
+    """Do what the events ask for, in the caller's transaction.
+
+    `others` are events that nothing of ours handles. `fresh` are the customers at Stripe that nobody here was known by. `versions`
+    (subscription → number of the state that was the newest before Stripe was asked; None where it was not asked) tells whether
+    somebody wrote meanwhile: such events come back as the second result, to be looked at anew.
+    """
+    failures = [failed(look.event, str(look.error)) for look in looks if look.error]
+    good = [look for look in looks if not look.error]
+    subscriptions = sorted({look.subscription_id for look in good if look.subscription_id})
+    keeping.lock(connection, subscriptions)
+    states = keeping.states(connection, subscriptions)
+    moved = {one for one in subscriptions if versions is not None and versions.get(one, 0) != (states[one].number if one in states else 0)}
+    again = [look.event for look in good if look.subscription_id in moved]
+    good = [look for look in good if look.subscription_id not in moved]
+    batch = Batch(connection, surroundings, reigns(connection), now, trusting=versions is not None)
+    _keep_states(batch, good, states)
+    _know_customers(batch, good, fresh)
+    if batch.shared:
+        _keep_rows(batch)
+    results = [act(batch, look) for look in good]
+    _book(batch)
+    handled = [Handled(one.event, one.state, _outcome(one, batch), one.note, tuple(batch.changes.get(one.event.id, ()))) for one in results]
+    for one in results:
+        _call(connection, one.event, surroundings)
+    handled += [Handled(event, "done", "applied" if _call(connection, event, surroundings) else "ignored") for event in others]
+    return [*handled, *failures], again
+
+
+def _keep_states(batch: Batch, looks: Sequence[Look], states: Mapping[str, State]) -> None:
+    """Append what is new. Without Stripe's word for it only what is younger than what is known counts."""
+    as_of: dict[str, int] = {}
+    for look in looks:
+        facts = look.subscription
+        if facts is None:
+            continue
+        known = as_of.get(facts.id, (states[facts.id].as_of or 0) if facts.id in states else -1)
+        if batch.trusting or look.asked_at > known:
+            batch.seen[facts.id], as_of[facts.id] = facts, look.asked_at
+        elif facts != batch.seen.get(facts.id, states[facts.id].facts if facts.id in states else None):
+            batch.outdated.add(look.event.id)
+    keeping.append(batch.connection, states, list(batch.seen.values()), as_of)
+
+
+def _know_customers(batch: Batch, looks: Sequence[Look], fresh: Mapping[str, Customer]) -> None:
+    """Whose customers they are; those that Stripe's own words link to exactly one user are linked."""
+    wanted = {customer for look in looks if (customer := look.customer)}
+    batch.users = customers.owners(batch.connection, wanted)
+    checkouts = [(look.customer, look.found) for look in looks if isinstance(look.found, Session) and look.customer not in batch.users]
+    named = {customer: buyer(batch, session) for customer, session in checkouts if session.mode == "subscription"}
+    for identifier in sorted(wanted - batch.users.keys()):
+        known = fresh.get(identifier)
+        found = () if known is None or known.deleted else customers.candidates(batch.connection, known)
+        found = found or [user for user in (named.get(identifier),) if user]
+        if len(found) == 1:
+            change = customers.link(batch.connection, identifier, found[0], shared=batch.shared)
+            batch.users[identifier] = found[0]
+            batch.changed(identifier, "users", found[0], change)
+
+
+def _keep_rows(batch: Batch) -> None:
+    """The web app's rows of the subscriptions seen, and what its customers hear of that."""
+    theirs = [(facts, batch.users[facts.customer]) for facts in batch.seen.values() if facts.customer in batch.users]
+    if not theirs:
+        return
+    keeping.hold_users(batch.connection, {user for _, user in theirs})
+    before = keeping.rows(batch.connection, [facts.id for facts, _ in theirs])
+    changes = keeping.write(batch.connection, before, theirs)
+    users = {user for facts, user in theirs if facts.id in changes}
+    for identifier, change in changes.items():
+        batch.changed(identifier, "subscriptions", identifier, change)
+    for identifier, change in keeping.uncover(batch.connection, users, batch.now).items() if users else ():
+        batch.changed(identifier, "subscriptions", identifier, change)
+    tell_customers(batch.connection, [notice for facts, user in theirs if (notice := _notice(batch, facts, user, before, changes))])
+    for facts, user in theirs:
+        if facts.id in changes and facts.entitles(batch.now) and not _entitled(before.get(facts.id), batch.now):
+            payload = {"template": "subscription_confirmation", "user_id": user, "subscription": facts.id, "price": facts.price}
+            enqueue(batch.connection, MAIL, f"subscription_confirmation:{facts.id}", payload)
+
+
+def _entitled(row: Row | None, now: datetime) -> bool:
+    return row is not None and row.entitles(now)
+
+
+def _notice(batch: Batch, facts: Facts, user: str, before: Mapping[str, Row], changes: Mapping[str, Any]) -> Notice | None:
+    """What a customer would call an event: started, ended, a payment that failed."""
+    if facts.id not in changes or "status" not in changes[facts.id]["after"]:
+        return None
+    about = {"subscription": facts.id}
+    had = _entitled(before.get(facts.id), batch.now)
+    match NEAREST[facts.status]:
+        case "active" | "trialing" if not had and facts.entitles(batch.now):
+            return Notice(user, "billing", "subscription_started", "Your subscription has started", about)
+        case "canceled":
+            return Notice(user, "billing", "subscription_ended", "Your subscription has ended", about)
+        case "past_due" | "unpaid" if had:
+            return Notice(user, "billing", "payment_failed", "A payment for your subscription failed", about, "failure")
+    return None
+
+
+def _book(batch: Batch) -> None:
+    """Book what is due, first months before renewals, for users who are held; note what it did to their balances."""
+    events = {due.user_id: event for dues in batch.dues.values() for due, event in dues.values()}
+    if not events:
+        return
+    keeping.hold_users(batch.connection, events)
+    before = _balances(batch.connection, events)
+    for kind, book in _BOOK.items():
+        if dues := [due for due, _ in batch.dues[kind].values()]:
+            book(batch.connection, rows_of(dues), "webhook")
+    for user, after in _balances(batch.connection, events).items():
+        if after != before.get(user):
+            batch.changed(events[user], "token_balances", user, {"before": before.get(user), "after": after})
+
+
+def _balances(connection: Connection, users: Iterable[str]) -> dict[str, dict[str, Any]]:
+    b = token_balances.c
+    columns = (b.balance, b.monthly_allocation, b.total_purchased, b.last_reset_at)
+    found = connection.execute(select(b.user_id, *columns).where(b.user_id.in_(list(users))))
+    return {str(user): dict(zip((column.name for column in columns), values, strict=True)) for user, *values in found}
+
+
+def _outcome(result: Result, batch: Batch) -> str:
+    """How an event ended; the changes of its subscription and its customer count as its own, where it is the first to tell of them."""
+    for key in (result.look.subscription_id, result.look.customer):
+        if key and key in batch.changes:
+            batch.changes.setdefault(result.event.id, [])[:0] = batch.changes.pop(key)
+    if result.state != "done":
+        return result.state
+    if result.stale:
+        return "stale"
+    if batch.changes.get(result.event.id):
+        return "applied"
+    return "unchanged" if batch.shared else "observed"
+
+
+def _call(connection: Connection, event: Event, surroundings: Surroundings) -> bool:
+    """Hand an event to the handlers that somebody added; was there one?"""
+    handlers = surroundings.handlers.by_type.get(event.type, ())
+    for handler in handlers:
+        moment = datetime.fromtimestamp(event.created, UTC)
+        handler(connection, Delivered(event.id, event.type, moment, event.livemode, event.api_version, json.loads(event.payload)))
+    return bool(handlers)
