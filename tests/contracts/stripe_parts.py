@@ -1,4 +1,4 @@
-"""What the contract tests of Stripe's stand-in share: serving it, the official SDK, an endpoint for its events, and Stripe's own description of its answers."""
+"""What the contract tests of Stripe's stand-in share: serving it, the SDK, an endpoint for events, Stripe's own description of it all."""
 
 import asyncio
 import importlib.util

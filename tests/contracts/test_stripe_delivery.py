@@ -1,10 +1,8 @@
 """Events on their way to webhook endpoints, taken apart with the official SDK."""
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Empty, Queue
 from typing import Any
@@ -17,7 +15,8 @@ from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET
 from aura_cli.sandbox.faults import Faults
 from aura_cli.sandbox.stripe import StripeState
 from aura_cli.sandbox.stripe.delivery import is_loopback
-from tests.contracts.stripe_parts import KEY, NOW, client, serving
+from tests.contracts.stripe_parts import KEY, NOW, client, listening, serving
+from tests.parts.receiving import receiving
 
 
 def received(arrived: "Queue[tuple[bytes, str]]", number: int) -> list[tuple[bytes, str]]:
@@ -72,31 +71,6 @@ def test_duplicated_and_reordered() -> None:
         assert list(dict.fromkeys(order)) != made
 
 
-@contextmanager
-def moody(statuses: list[int]) -> Iterator[tuple[str, "Queue[bytes]"]]:
-    """An endpoint that answers with each of `statuses` in turn, then 200; its address and the bodies that it got."""
-    arrived: Queue[bytes] = Queue()
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            arrived.put(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(statuses.pop(0) if statuses else 200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *args: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/hook", arrived
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def watched(base: str, **query: str) -> Any:
     """The attempts to deliver, and how many deliveries are still to succeed."""
     answer = requests.get(f"{base}/_sandbox/deliveries", params=query, headers={"Authorization": f"Bearer {KEY}"}, timeout=30)
@@ -113,16 +87,15 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_what_was_not_taken_comes_again() -> None:
     """An error, a redirect: tried again with a wait, each attempt on record; `delivery_success` knows what is still open."""
-    with moody([500, 307]) as (url, arrived), serving(StripeState(NOW)) as base:
+    with receiving(500, 307) as receiver, serving(StripeState(NOW)) as base:
         sdk = client(base)
-        sdk.v1.webhook_endpoints.create({"url": url, "enabled_events": ["customer.created"]})
+        sdk.v1.webhook_endpoints.create({"url": receiver.url, "enabled_events": ["customer.created"]})
         customer = sdk.v1.customers.create()
-        arrived.get(timeout=20)
+        until(lambda: bool(receiver.arrived))
         (event,) = sdk.v1.events.list({"delivery_success": False}).data
         assert (event.type, event.pending_webhooks) == ("customer.created", 1)
-        bodies = [arrived.get(timeout=20) for _ in range(2)]
-        assert {json.loads(body)["data"]["object"]["id"] for body in bodies} == {customer.id}
         until(lambda: watched(base)["pending"] == 0)
+        assert [one["data"]["object"]["id"] for one in receiver.events] == [customer.id] * 3
         attempts = watched(base, event=event.id)["deliveries"]
         assert [(one["attempt"], one["status"]) for one in attempts] == [(1, 500), (2, 307), (3, 200)]
         assert not sdk.v1.events.list({"delivery_success": False}).data
