@@ -89,6 +89,8 @@ def book_first_month(connection: Connection, dues: Select[Any], reason: str, *, 
     where = None if timed else first
     connection.execute(made.on_conflict_do_update(index_elements=["user_id"], set_={**values, "updated_at": utc_now()}, where=where))
     _enter(connection, "initial", due, reason)
+    if timed:
+        _date_back(connection, dues)
 
 
 def book_renewal(connection: Connection, dues: Select[Any], reason: str) -> None:
@@ -127,6 +129,16 @@ def book_top_up(connection: Connection, dues: Select[Any], reason: str) -> None:
     rows = select(due.c.user_id, due.c.session, due.c.tokens, due.c.amount, due.c.package, moment).where(absent)
     connection.execute(insert(token_top_ups).from_select(columns, rows))
     _enter(connection, "topup", due, reason)
+
+
+def _date_back(connection: Connection, dues: Select[Any]) -> None:
+    """The first month is that of the oldest subscription, whichever was told of first; until a renewal the balance dates from it."""
+    b, said = token_balances.c, dues.subquery("said")
+    initial, renewal = grants.alias("initial"), grants.alias("renewal")
+    begun = select(func.min(initial.c.caused_at)).where(initial.c.user_id == b.user_id, initial.c.kind == "initial").scalar_subquery()
+    renewed = select(1).where(renewal.c.user_id == b.user_id, renewal.c.kind == "renewal", renewal.c.caused_at == b.last_reset_at).exists()
+    theirs = and_(b.user_id.in_(select(said.c.user_id)), _ours(b.user_id, b.last_reset_at), ~renewed, begun < b.last_reset_at)
+    connection.execute(token_balances.update().where(theirs).values(last_reset_at=begun))
 
 
 def _fresh(dues: Select[Any]) -> FromClause:
