@@ -61,12 +61,16 @@ class _Waiting:
 
 @dataclass(eq=False)
 class Intake:
-    """Use as an asynchronous context manager, in the loop that calls `put`. `secrets` (label → secret) are those it keeps count of."""
+    """Use as an asynchronous context manager, in the loop that calls `put`.
+
+    `secrets` (label → secret) are those it keeps count of; `on_new` is called, in the writer's thread, when something new is stored.
+    """
 
     engine: Engine
     metrics: Metrics
     secrets: Mapping[str, str] = field(repr=False)
     bounds: Bounds = field(default_factory=Bounds)
+    on_new: Callable[[], None] = lambda: None
     _queue: SimpleQueue[_Waiting | None] = field(default_factory=SimpleQueue)
     _open: dict[_Waiting, None] = field(default_factory=dict)  # in the order of their arrival
     _bytes: int = 0
@@ -199,6 +203,8 @@ class Intake:
                     self._matched[arrival.source] = self._matched.get(arrival.source, 0) + 1
             if self._failing:
                 LOG.warning("Events are stored again")
+            if new:
+                self.on_new()
         self._failing = error is not None
         self._tell(self._settle, batch, new, error, time.monotonic() - begun)
 

@@ -17,6 +17,9 @@ from sqlalchemy import Engine
 
 from aura_cli.db.migrate import require_current
 from aura_cli.errors import AuraError
+from aura_cli.transport import Service
+from aura_cli.webhooks.batch import Handlers, Surroundings
+from aura_cli.webhooks.crew import Crew
 from aura_cli.webhooks.envelope import BadEvent, read
 from aura_cli.webhooks.intake import Bounds, Intake, NotStored
 from aura_cli.webhooks.metrics import Metrics
@@ -166,6 +169,10 @@ def make_app(
     *,
     livemode: bool | None = None,
     path: str = "/",
+    workers: int = 1,
+    stripe: Service | None = None,
+    handlers: Handlers | None = None,
+    forwards: bool = False,
     limits: Limits | None = None,
     trusted_proxies: int = 0,
     clock: Callable[[], float] = time.time,
@@ -173,11 +180,14 @@ def make_app(
     """An application that takes Stripe's webhooks at `path` and says at `/healthz` that it is alive; nothing runs before it starts.
 
     `engine` is on a database of this program's schema (`aura db upgrade`); `secrets` is label → signing secret; `livemode` None takes
-    live and test events, else those of the other mode are refused. As a sub-application its paths stand below its prefix.
-    It raises ConfigurationError when it starts on a database with another schema.
+    live and test events, else those of the other mode are refused. So many `workers`, threads of this process, handle what is stored:
+    they ask `stripe` how things are now, and without it believe the events; `handlers` are yours; with `forwards` the events that stop
+    servers go into the outbox. As a sub-application its paths stand below its prefix. It raises ConfigurationError when it starts on a
+    database with another schema.
     """
     limits, metrics = limits or Limits(), Metrics()
-    intake = Intake(engine, metrics, secrets, limits.intake)
+    crew = Crew(engine, stripe, Surroundings(forwards, handlers or Handlers()), metrics, workers)
+    intake = Intake(engine, metrics, secrets, limits.intake, crew.wake.set)
     listener = Listener(intake, metrics, secrets, livemode, limits, trusted_proxies, clock)
     app = web.Application(client_max_size=limits.body)
     app[LISTENER] = listener
@@ -187,7 +197,7 @@ def make_app(
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         await asyncio.to_thread(require_current, engine)
-        async with intake:
+        async with crew, intake:
             yield
 
     app.cleanup_ctx.append(run)

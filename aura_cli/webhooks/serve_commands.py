@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,20 +13,23 @@ from aura_cli.errors import ConfigurationError, UsageError
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
+    from aura_cli.subscriptions.billing_owner import Owner
     from aura_cli.webhooks.serving import Listening
+    from aura_cli.webhooks.stripe_cli import StripeCli
 
 PATH = "/api/webhooks/stripe"
 
 
 @dataclass(frozen=True)
 class Started:
-    """Where a listener listens and for whom: what `--json` prints once it does."""
+    """Where a listener listens and for whom: what `--json` prints once it does. `billing_since` is None where it never changed."""
 
     url: str
     admin: str
     stripe_account: str | None
     stripe_mode: str
     billing_owner: str
+    billing_since: datetime | None
     workers: int
     secrets: tuple[str, ...]
 
@@ -39,11 +44,13 @@ def serve_webhooks(
     grace: float = typer.Option(20.0, "--grace", min=0, help="Seconds to finish in when it is stopped."),
     trusted_proxies: int = typer.Option(0, "--trusted-proxies", min=0, help="How many proxies of yours stand before it (X-Forwarded-For)."),
     connections: int = typer.Option(512, "--connections", min=1, help="How many connections it takes at once."),
+    stripe_cli: bool = typer.Option(False, "--stripe-cli", help="Have Stripe's CLI forward a test account's events to it (stripe listen)."),
 ) -> None:
     """Receive Stripe's webhooks, store each event once, and work on them, until stopped.
 
     Serves plain HTTP: put a proxy that speaks TLS before it. Example: aura serve-webhooks --port 8787
     """
+    from aura_cli.subscriptions.billing_owner import configured
     from aura_cli.webhooks.listener import make_app
     from aura_cli.webhooks.serving import Serving, serve
     from aura_cli.webhooks.signature import secrets_of
@@ -51,21 +58,60 @@ def serve_webhooks(
     runtime: Runtime = ctx.obj
     if not path.startswith("/"):
         raise UsageError(f"--path {path} does not begin with a slash")
-    secrets = secrets_of(runtime.settings)
+    wanted, secrets = configured(runtime.settings), secrets_of(runtime.settings)
+    cli = _stripe_cli(runtime, secrets) if stripe_cli else None
     if not secrets:
         raise ConfigurationError("No signing secret is set: nobody's events could be told from Stripe's", "Set STRIPE_WEBHOOK_SECRET")
     mode = runtime.settings.stripe_mode
     if mode is None:
         raise ConfigurationError("STRIPE_SECRET_KEY is not set: it says whether live or test events are meant", "Set it")
     identity = runtime.authorise()
-    app = make_app(runtime.engine, secrets, livemode=mode == "live", path=path, trusted_proxies=trusted_proxies)
-    serving = Serving(host, port, admin_port, grace, connections)
+    owner, since = _owner(runtime, wanted)
+    app = make_app(
+        runtime.engine,
+        secrets,
+        livemode=mode == "live",
+        path=path,
+        workers=workers,
+        stripe=runtime.stripe,
+        forwards=runtime.settings.get("AURA_FORWARD_URL") is not None,
+        trusted_proxies=trusted_proxies,
+    )
+    with ExitStack() as beside:
 
-    def started(listening: Listening) -> None:
-        url, admin = f"http://{host}:{listening.port}{path}", f"http://127.0.0.1:{listening.admin_port}"
-        _tell(runtime, Started(url, admin, identity.stripe_account, mode, "web", workers, tuple(secrets)))
+        def started(listening: Listening) -> None:
+            url, admin = f"http://{_host(host)}:{listening.port}{path}", f"http://127.0.0.1:{listening.admin_port}"
+            _tell(runtime, Started(url, admin, identity.stripe_account, mode, owner, since, workers, tuple(secrets)))
+            if cli:
+                beside.enter_context(cli.forwarding(url, runtime.console.say))
 
-    raise typer.Exit(128 + serve(app, serving, started))
+        stopped_by = serve(app, Serving(host, port, admin_port, grace, connections), started)
+    raise typer.Exit(128 + stopped_by)
+
+
+def _stripe_cli(runtime: Runtime, secrets: dict[str, str]) -> StripeCli:
+    """The installed CLI; what it signs with joins `secrets`."""
+    from aura_cli.webhooks.stripe_cli import StripeCli
+
+    cli = StripeCli.find(runtime.settings)
+    secrets["stripe-cli"] = cli.secret()
+    return cli
+
+
+def _owner(runtime: Runtime, wanted: Owner | None) -> tuple[str, datetime | None]:
+    """Who grants balances, from when on; a change that the settings ask for is announced."""
+    from aura_cli.db.engine import reading
+    from aura_cli.subscriptions.billing_owner import reigns, take_over
+
+    take_over(runtime.engine, wanted, runtime.settings.operator)
+    with reading(runtime.engine) as connection:
+        since, owner = reigns(connection).since[-1]
+    return owner, datetime.fromtimestamp(since, UTC) if since else None
+
+
+def _host(host: str) -> str:
+    """A host as a URL has it."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _tell(runtime: Runtime, started: Started) -> None:
@@ -76,5 +122,8 @@ def _tell(runtime: Runtime, started: Started) -> None:
     s = started
     runtime.console.say(f"Listening on {s.url} for {s.stripe_mode} events of Stripe account {s.stripe_account}; Ctrl-C stops it.")
     runtime.console.say(f"Readiness and metrics: {s.admin}/readyz, {s.admin}/metrics")
+    granting = f"{'the web app' if s.billing_owner == 'web' else 'aura'} grants balances"
+    if s.billing_since and s.billing_since > runtime.clock():
+        granting += f" from {s.billing_since:%H:%M:%S} UTC on"
     work = f"{s.workers} working on them here" if s.workers else "only received here; aura webhooks work handles them"
-    runtime.console.say(f"Events signed with {', '.join(s.secrets)}, {work}; {s.billing_owner} grants balances.")
+    runtime.console.say(f"Events signed with {', '.join(s.secrets)}, {work}; {granting}.")
