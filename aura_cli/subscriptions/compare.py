@@ -97,9 +97,13 @@ def differing() -> dict[str, ColumnElement[bool]]:
     }
 
 
+def prepare(connection: Connection) -> None:
+    """Tell the planner what a scan brought, before anybody joins with it."""
+    analyze(connection, remote, "scan_id", "id", "customer", "status")  # the columns that joins ask for: a third of the time of all
+
+
 def compare(connection: Connection, scope: Scope) -> None:
     """Put down, in one pass over both sides, which subscriptions need a closer look, and which users have several."""
-    analyze(connection, remote, "scan_id", "id", "customer", "status")  # the columns that joins ask for: a third of the time of all
     connection.execute(staged_differences.delete().where(staged_differences.c.scan_id == scope.scan_id))
     theirs = select(remote).where(scope.seen).subquery("theirs")
     known = nearest(theirs.c.status).is_not(None)

@@ -18,7 +18,7 @@ from aura_cli.drift.scan import Fetch, Store, Window
 from aura_cli.drift.tables import plan_rows, plans, scans
 from aura_cli.errors import NotFoundError
 from aura_cli.subscriptions import planning, scanning
-from aura_cli.subscriptions.compare import LOCAL, Scope, by_status, compare, on_side, remember, remember_links
+from aura_cli.subscriptions.compare import LOCAL, Scope, by_status, compare, on_side, prepare, remember, remember_links
 from aura_cli.subscriptions.kinds import KINDS
 from aura_cli.subscriptions.owners import unlinked_customers
 from aura_cli.subscriptions.stripe import NEAREST, PAGE, Customer, CustomerList, Subscription, decoder, reference
@@ -98,8 +98,11 @@ def make_plan(engine: Engine, stripe: Service, wanted: Wanted, now: datetime, *,
     with writing(engine) as connection:
         lease.assert_held(connection)
         scanning.forget_old(connection)
-        compare(connection, scope)
+        prepare(connection)
     with beside(engine, lambda connection: _remember(connection, scope, lease)):  # nothing of the plan looks at it
+        with writing(engine) as connection:
+            lease.assert_held(connection)
+            compare(connection, scope)
         settled = moment - planning.SETTLED_SECONDS
         _probe(engine, stripe, scope, settled, lease, progress)
         _leave_out_fresh_top_ups(engine, stripe, sessions, settled, lease)

@@ -12,7 +12,7 @@ from aura_cli.db.leases import lease
 from aura_cli.db.migrate import upgrade
 from aura_cli.drift import plan
 from aura_cli.drift.apply import apply
-from aura_cli.subscriptions.compare import Scope, compare
+from aura_cli.subscriptions.compare import Scope, compare, prepare
 from aura_cli.subscriptions.kinds import KINDS
 from aura_cli.subscriptions.reconcile import fill as fill_plan
 from tests.benchmarks.figures import Figure, seconds, show
@@ -92,6 +92,7 @@ class Ours:
     def plan(self) -> None:
         scope = Scope(SCAN)
         with writing(self.engine) as connection:
+            prepare(connection)
             compare(connection, scope)
         with writing(self.engine) as connection:
             self.made = plan.create(connection, "reconcile", SCAN, complete=True, rows_here=ROWS)
