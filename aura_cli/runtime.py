@@ -16,7 +16,7 @@ from aura_cli.console import Console
 from aura_cli.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sqlalchemy import Engine
 
@@ -133,25 +133,39 @@ class Runtime:
         check(engine, identity, store=False)
         return identity
 
-    def authorise(self, rows: int | None = None) -> Identity:
-        """The guard before a write: the binding, then, in production, the target line and the person's consent. Returns who writes.
+    def bind(self) -> Identity:
+        """The guard before a write that stays within `aura_ops`: a binding that was open is remembered. Returns who writes.
 
-        `rows` is how many are about to change, where that is known. Raises ConfigurationError for another
-        environment, ConflictError when nobody confirms. Only then is a binding that was open remembered.
+        Nobody is asked, because nothing of the web app's changes. Raises ConfigurationError for another environment.
         """
         from aura_cli.db.binding import check
 
         identity = self.check_binding()
-        self.confirm_target(identity, rows)
         check(self.engine, identity, store=True)
         return identity
 
-    def confirm_target(self, identity: Identity | None = None, rows: int | None = None) -> None:
+    def authorise(self, rows: int | None = None, kinds: Mapping[str, int] | None = None) -> Identity:
+        """The guard before a write: the binding, then, in production, the target line and the person's consent. Returns who writes.
+
+        `rows` is how many are about to change, or `kinds` how many of what kind, where that is known. Raises ConfigurationError
+        for another environment, ConflictError when nobody confirms. Only then is a binding that was open remembered.
+        """
+        from aura_cli.db.binding import check
+
+        identity = self.check_binding()
+        self.confirm_target(identity, rows, kinds)
+        check(self.engine, identity, store=True)
+        return identity
+
+    def confirm_target(self, identity: Identity | None = None, rows: int | None = None, kinds: Mapping[str, int] | None = None) -> None:
         """In production: say where a write would go, and return once the person agreed. Raises ConflictError else."""
         from aura_cli.db.location import is_production, target_line
 
         if is_production(self.settings, self.database_url):
+            rows = sum(kinds.values()) if kinds is not None else rows
             self.console.warn(target_line(self.settings, self.database_url, identity, rows))
+            if kinds:
+                self.console.warn("  " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()))
             self.console.confirm("Write to production?")
 
     def _stripe_account(self) -> str:

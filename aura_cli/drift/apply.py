@@ -56,15 +56,17 @@ def apply(
         return _difference(before, _states(connection, plan_id))
 
 
-def foresee(engine: Engine, plan_id: str, kinds: Mapping[str, Kind]) -> Applied:
-    """What `apply` would do now: done in one transaction, in which later kinds see the work of earlier ones, and taken back."""
-    with writing(engine) as connection:
-        before = _states(connection, plan_id)
-        for kind in _repairable(kinds):
-            while _apply_chunk(connection, plan_id, kind, "nobody"):
-                pass
-        done = _difference(before, _states(connection, plan_id))
-        connection.get_transaction().rollback()  # type: ignore[union-attr]
+def foresee(connection: Connection, plan_id: str, kinds: Mapping[str, Kind]) -> Applied:
+    """What `apply` would do now: done in this transaction, in which later kinds see the work of earlier ones, and taken back.
+
+    With it goes whatever else was written in the transaction.
+    """
+    before = _states(connection, plan_id)
+    for kind in _repairable(kinds):
+        while _apply_chunk(connection, plan_id, kind, "nobody"):
+            pass
+    done = _difference(before, _states(connection, plan_id))
+    connection.get_transaction().rollback()  # type: ignore[union-attr]
     return done
 
 

@@ -35,6 +35,7 @@ def apply(
     """
     from collections import Counter
 
+    from aura_cli.db.engine import writing
     from aura_cli.db.leases import lease
     from aura_cli.drift import planfile
     from aura_cli.drift.apply import apply as carry_out
@@ -48,16 +49,17 @@ def apply(
     require_plausible(counts, kinds, header["rows_here"], max_changes)
     dry_run = runtime.options.dry_run
     if not dry_run:
-        runtime.authorise(repairable(counts, kinds))
+        runtime.authorise(kinds=repairable(counts, kinds))
     with lease(runtime.engine, header["command"]) as held:
-        plan = planfile.take_in(runtime.engine, header, rows, kinds)
-        if dry_run:
-            done = foresee(runtime.engine, plan, kinds)
-        else:
+        with writing(runtime.engine) as connection:
+            plan = planfile.take_in(connection, header, rows, kinds)
+            if dry_run:  # nothing of the plan stays either
+                done = foresee(connection, plan, kinds)
+        if not dry_run:
             tick = runtime.console.progress("Applying", len(rows))
             done = carry_out(runtime.engine, plan, kinds, runtime.settings.operator, lease=held, tick=tick)
             runtime.console.end_progress()
-    reported = len(rows) - repairable(counts, kinds)
+    reported = len(rows) - sum(repairable(counts, kinds).values())
     result = AppliedPlan(header["plan"], counts, done.applied, done.skipped, reported, dry_run)
     runtime.console.result(result, lambda: [_told(result, len(rows))])
     if done.skipped or reported:

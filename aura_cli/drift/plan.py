@@ -65,9 +65,9 @@ def changes(engine: Engine, plan_id: str) -> Iterator[Change]:
             yield Change(row.kind, row.subscription, row.user_id, row.key, row.before, row.after)
 
 
-def repairable(found: Mapping[str, int], kinds: Mapping[str, Kind]) -> int:
-    """How many of the rows found applying is about to write: those that are only reported are not among them."""
-    return sum(count for name, count in found.items() if kinds[name].deed is not Deed.REPORT)
+def repairable(found: Mapping[str, int], kinds: Mapping[str, Kind]) -> dict[str, int]:
+    """What of the rows found applying is about to write, by kind: those that are only reported are not among them."""
+    return {name: count for name, count in found.items() if kinds[name].deed is not Deed.REPORT}
 
 
 def require_plausible(found: Mapping[str, int], kinds: Mapping[str, Kind], existing_rows: int, limit: int | None) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from errno import EISDIR
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, Engine, select
 
 from aura_cli.console import rfc3339
 from aura_cli.db.binding import Identity
-from aura_cli.db.engine import load, reading, writing
+from aura_cli.db.engine import load, reading
 from aura_cli.drift.kinds import Deed, Kind
 from aura_cli.drift.tables import plan_rows, plans
 from aura_cli.errors import ConfigurationError, ConflictError, UsageError
@@ -43,12 +44,33 @@ def save(engine: Engine, plan_id: str, identity: Identity, path: Path) -> None:
         }
         try:
             _write(path, header, lambda: _lines(connection, plan_id))
-        except (OSError, ValueError) as error:  # a path without a name ("." or "/") is a plain ValueError
-            raise UsageError(f"{path} cannot be written: {getattr(error, 'strerror', error)}") from error
+        except (OSError, ValueError) as error:
+            raise _unwritable(path, error) from error
+
+
+def require_writable(path: Path) -> None:
+    """Raise UsageError where no plan could be saved as `path`: found out before a scan, not after it."""
+    try:
+        partial = _partial(path)
+        os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        partial.unlink()
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: Exception) -> UsageError:
+    return UsageError(f"{path} cannot be written: {getattr(error, 'strerror', error)}")
+
+
+def _partial(path: Path) -> Path:
+    """Where a plan is written until it is whole. Raises ValueError for a path without a name ("." or "/")."""
+    return path.with_name(f"{path.name}.{os.getpid()}.partial")
 
 
 def _write(path: Path, header: Mapping[str, Any], lines: Callable[[], Iterator[bytes]]) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = _partial(path)
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(_line({**header, "sha256": _digest(header, lines())}) + b"\n")
@@ -98,19 +120,18 @@ def read(path: Path, identity: Identity, now: datetime, kinds: Mapping[str, Kind
     return header, rows
 
 
-def take_in(engine: Engine, header: Mapping[str, Any], rows: list[dict[str, Any]], kinds: Mapping[str, Kind]) -> str:
+def take_in(connection: Connection, header: Mapping[str, Any], rows: list[dict[str, Any]], kinds: Mapping[str, Kind]) -> str:
     """Make the plan known to the database, unless it is already, and return its id; rows applied before stay applied."""
-    with writing(engine) as connection:
-        if not connection.execute(select(plans.c.id).where(plans.c.id == header["plan"])).first():
-            values = {
-                "id": header["plan"],
-                "command": header["command"],
-                "scan_id": header["scan"],
-                "complete": True,
-                "rows_here": header["rows_here"],
-            }
-            connection.execute(plans.insert().values(**values, created_at=datetime.fromisoformat(header["created_at"])))
-            load(connection, plan_rows, ("plan_id", "state", *_COLUMNS), [_stored(header["plan"], row, kinds) for row in rows])
+    if not connection.execute(select(plans.c.id).where(plans.c.id == header["plan"])).first():
+        values = {
+            "id": header["plan"],
+            "command": header["command"],
+            "scan_id": header["scan"],
+            "complete": True,
+            "rows_here": header["rows_here"],
+        }
+        connection.execute(plans.insert().values(**values, created_at=datetime.fromisoformat(header["created_at"])))
+        load(connection, plan_rows, ("plan_id", "state", *_COLUMNS), [_stored(header["plan"], row, kinds) for row in rows])
     return str(header["plan"])
 
 

@@ -47,7 +47,11 @@ def reconcile(
 
     runtime: Runtime = ctx.obj
     apply = apply and not runtime.options.dry_run
-    identity = runtime.check_binding()
+    if save_plan:
+        from aura_cli.drift.planfile import require_writable, save
+
+        require_writable(save_plan)
+    identity = runtime.bind()  # what is seen at Stripe is kept, whether or not it is repaired
     stripe = runtime.stripe_at(max_rps)
     wanted = _wanted(runtime, who, history=history, resume=resume)
     progress = _progress(runtime)
@@ -55,8 +59,6 @@ def reconcile(
         planned = work.make_plan(runtime.engine, stripe, wanted, runtime.clock(), lease=held, progress=progress)
         runtime.console.end_progress()
         if save_plan:
-            from aura_cli.drift.planfile import save
-
             save(runtime.engine, planned.plan, identity, save_plan)
         result = _apply(runtime, planned, held, max_changes, progress) if apply else work.report(runtime.engine, planned)
         runtime.console.end_progress()
@@ -66,13 +68,10 @@ def reconcile(
 
 
 def _apply(runtime: Runtime, planned: Planned, held: Any, limit: int | None, progress: Progress) -> Reconciliation:
-    from aura_cli.drift.plan import repairable, require_plausible
-    from aura_cli.subscriptions.kinds import KINDS
     from aura_cli.subscriptions.reconcile import carry_out
 
-    require_plausible(planned.counts, KINDS, planned.local, limit)
-    runtime.authorise(repairable(planned.counts, KINDS))
-    return carry_out(runtime.engine, planned, runtime.settings.operator, lease=held, limit=limit, progress=progress)
+    operator, consent = runtime.settings.operator, lambda kinds: runtime.authorise(kinds=kinds)
+    return carry_out(runtime.engine, planned, operator, lease=held, limit=limit, progress=progress, consent=consent)
 
 
 @app.command("list")

@@ -147,9 +147,22 @@ def report(engine: Engine, planned: Planned) -> Reconciliation:
     return _result(engine, planned, applied=0, skipped=0, left=total)
 
 
-def carry_out(engine: Engine, planned: Planned, operator: str, *, lease: Lease, limit: int | None, progress: Progress) -> Reconciliation:
-    """Apply a plan and tell what was done. Raises ConflictError where it changes implausibly much (`limit`)."""
+def carry_out(
+    engine: Engine,
+    planned: Planned,
+    operator: str,
+    *,
+    lease: Lease,
+    limit: int | None,
+    progress: Progress,
+    consent: Callable[[Mapping[str, int]], object] = lambda kinds: None,
+) -> Reconciliation:
+    """Apply a plan and tell what was done. Raises ConflictError where it changes implausibly much (`limit`).
+
+    `consent` is asked before the first write, with how much of each kind is about to change, and raises where there is none.
+    """
     plan.require_plausible(planned.counts, KINDS, planned.local, limit)
+    consent(plan.repairable(planned.counts, KINDS))
     tick = progress.step("Applying", sum(planned.counts.values()))
     done = apply(engine, planned.plan, KINDS, operator, lease=lease, tick=tick)
     with reading(engine) as connection:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Text, and_, case, cast, func, select
+from sqlalchemy import Connection, Engine, Select, Text, and_, case, cast, func, or_, select
 
 from aura_cli.db.engine import reading
 from aura_cli.db.shared import subscriptions as local
@@ -72,7 +72,7 @@ class Stats:
 
 
 def rows(engine: Engine, *, status: str | None = None, user: str | None = None, limit: int | None = None) -> Iterator[SubscriptionRow]:
-    """Subscriptions, newest first, streamed; `status` is one of the web app's five or of Stripe's eight."""
+    """Subscriptions, newest first, streamed; `status` is what the web app or Stripe says."""
     statement = _filtered(_rows(), status, user).order_by(local.c.created_at.desc(), local.c.id).limit(limit)
     with reading(engine) as connection:
         for row in connection.execution_options(yield_per=1_000).execute(statement):
@@ -120,7 +120,7 @@ def _rows() -> Select[Any]:
 
 def _filtered(statement: Select[Any], status: str | None, user: str | None) -> Select[Any]:
     if status:
-        statement = statement.where(func.coalesce(states.c.status, cast(local.c.status, Text)) == status)
+        statement = statement.where(or_(cast(local.c.status, Text) == status, states.c.status == status))
     return statement.where(local.c.user_id == user) if user else statement
 
 

@@ -63,7 +63,7 @@ def user(privy: Service, did: str) -> Staged | None:
 def user_by_email(privy: Service, address: str) -> Staged | None:
     """One user, https://docs.privy.io/api-reference/users/get-by-email-address; None where Privy says 404."""
     try:
-        return read_user(privy.call("POST", "/v1/users/email/address", json={"address": address}))
+        return read_user(privy.call("POST", "/v1/users/email/address", json={"address": address}, repeatable=True))
     except NotFoundError:
         return None
 

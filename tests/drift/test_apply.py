@@ -54,11 +54,13 @@ def test_what_would_be_done_is_what_is_done(engine: Engine) -> None:
     with writing(engine) as connection:
         connection.execute(users.update().where(users.c.privy_user_id == "did:privy:1").values(name="moved"))
     before = outcome(engine)
-    seen = foresee(engine, plan_id, KINDS)
+    with writing(engine) as connection:
+        seen = foresee(connection, plan_id, KINDS)
     assert seen.skipped == 1
     assert outcome(engine) == before
     assert carry_out(engine, plan_id) == seen
-    assert foresee(engine, plan_id, KINDS) == Applied(0, 0)
+    with writing(engine) as connection:
+        assert foresee(connection, plan_id, KINDS) == Applied(0, 0)
 
 
 MOVES: list[tuple[str, Callable[[str], Any]]] = [

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import re
 import stat
 import subprocess
 import sys
@@ -79,6 +80,38 @@ def test_a_plan_file_is_looked_at_and_applied_later(aura: Aura, books: Books, tm
     assert run(aura, books, "apply", str(file)).exit == 2
 
 
+def test_a_place_for_the_plan_is_looked_for_first(aura: Aura, books: Books, tmp_path: Path) -> None:
+    """A plan that could not be saved is found out before Stripe is asked for anything."""
+    for place in (tmp_path / "nowhere" / "plan.jsonl", tmp_path, Path("/")):
+        done = run(aura, books, "subscriptions", "reconcile", "--save-plan", str(place))
+        assert (done.exit, "cannot be written" in done.err) == (2, True)
+    assert books.stripe.asked == []
+
+
+def test_a_look_remembers_whose_the_database_is(aura: Aura, books: Books) -> None:
+    """What is seen at Stripe is kept, so the first look binds the database, and asks nobody; a plan's dry run leaves no plan behind."""
+    account, plans = "SELECT stripe_account FROM aura_ops.binding", "SELECT COUNT(*) FROM aura_ops.plans"
+    assert books.value(account) is None
+    assert run(aura, books, "subscriptions", "reconcile", "--save-plan", "plan.jsonl").exit == 3
+    assert books.value(account).startswith("acct_")
+    books.sql("DELETE FROM aura_ops.plans")
+    assert "would be applied" in run(aura, books, "apply", "plan.jsonl", "-n").out
+    assert books.value(plans) == 0
+
+
+def test_production_is_told_what_would_change(aura: Aura, books: Books) -> None:
+    """Before the question: how many rows of each kind, for a reconcile and for a plan; without an answer nothing is written."""
+    books.sql("UPDATE aura_ops.binding SET environment = NULL")
+    before, production = books.shared(), {**books.variables, "AURA_ENV": "production"}
+    assert aura("subscriptions", "reconcile", "--save-plan", "plan.jsonl", env=production).exit == 3
+    for command in (("subscriptions", "reconcile", "--apply"), ("apply", "plan.jsonl")):
+        done = aura(*command, env=production)
+        assert (done.exit, done.out) == (6, "")
+        assert re.search(r"rows to change\n  .*\d+ status", done.err), done.err
+        assert "missing_remotely" not in done.err
+    assert books.shared() == before
+
+
 def test_an_implausible_plan_stops_before_its_first_write(keep: Keep) -> None:
     """More than 50 rows that exist would change: nothing is written, and the number that would let it through is named."""
     books = keep(*(person(number, contract(f"n{number}")) for number in range(1, 53)))
@@ -114,6 +147,15 @@ def test_lists_in_every_format(aura: Aura, books: Books) -> None:
     paused = run(aura, books, "subscriptions", "list", "--status", "paused", "--format", "jsonl").out.splitlines()
     assert {json.loads(line)["subscription"] for line in paused} == {name for name, status in exact.items() if status == "paused"}
     assert run(aura, books, "subscriptions", "list", "--columns", "nonsense").exit == 2
+
+
+def test_a_status_of_either_side(keep: Keep) -> None:
+    """Where the web app and Stripe disagree a subscription is found by what either says."""
+    books = keep(person(1, contract("a")), person(2, contract("b", "paused")))
+    books.plan()
+    books.sql("UPDATE subscriptions SET status = 'past_due' WHERE stripe_subscription_id = 'sub_a'")
+    found = {status: [row.subscription for row in views.rows(books.engine, status=status)] for status in ("past_due", "active", "paused")}
+    assert found == {"past_due": ["sub_a"], "active": ["sub_a"], "paused": ["sub_b"]}
 
 
 def test_one_person_s_subscriptions(aura: Aura, books: Books) -> None:

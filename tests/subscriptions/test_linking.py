@@ -38,7 +38,8 @@ def test_what_builds_on_a_link_is_foreseen_with_it(keep: Keep) -> None:
     books.sql("DELETE FROM token_balances")
     planned, before = books.plan(), books.shared()
     assert planned.counts == {"balance": 1, "missing_locally": 1, "unknown_customer": 1}
-    assert foresee(books.engine, planned.plan, KINDS) == Applied(3, 0)
+    with writing(books.engine) as connection:
+        assert foresee(connection, planned.plan, KINDS) == Applied(3, 0)
     assert (books.shared(), books.ledger()) == (before, [])
     assert books.apply(planned).applied == 3
 

@@ -42,6 +42,14 @@ def test_somebody_new_is_asked_from_privy(desk: Desk) -> None:
     assert {one[0] for one in state(desk.engine)} == {first.did, second.did}
 
 
+def test_a_lookup_by_address_is_tried_again(desk: Desk) -> None:
+    """Privy takes the address in a POST, which changes nothing there: a 500 is no reason to give up."""
+    person = next(one for one in desk.population.people if one.email and not one.google)
+    desk.privy.post("/_sandbox/faults", json={"server_error": 0.4, "seed": 1}).raise_for_status()
+    for _ in range(3):
+        assert counts(desk.sync("-n", str(person.email))) == (1, 1, 0, 0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("who", "code"),
     [
