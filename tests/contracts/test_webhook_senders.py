@@ -1,17 +1,21 @@
 """Two stand-ins of Stripe that others wrote send their webhooks to the listener, each signed by code that is not ours."""
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 from sqlalchemy import Engine, select
 
-from aura_cli.db.engine import reading
+from aura_cli.db.engine import reading, writing
 from aura_cli.db.migrate import upgrade
+from aura_cli.db.shared import subscriptions, token_balances, users
 from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET
+from aura_cli.settings import Settings
+from aura_cli.subscriptions.stripe import service
 from aura_cli.webhooks.tables import webhook_events
+from aura_cli.webhooks.worker import Worker
 from tests.parts.listening import PATH, Served, serving
 from tests.parts.migrated import engine_of
 from tests.parts.outside import CONTRACTS, Outside, node_script, python, started
@@ -32,18 +36,30 @@ def made(response: httpx.Response) -> dict[str, Any]:
     return found
 
 
-def eventually(look: Callable[[], Any], wanted: Any) -> None:
-    """Look until it is as wanted, for at most 20 seconds."""
-    deadline = time.monotonic() + 20
-    while (found := look()) != wanted and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert found == wanted
-
-
 def arrived(engine: Engine) -> dict[str, str]:
     """What the inbox holds: type → state."""
     with reading(engine) as connection:
         return {row.type: row.state for row in connection.execute(select(webhook_events))}
+
+
+def await_event(engine: Engine, kind: str, state: str) -> None:
+    """Wait, at most a minute, until an event of that type is in the inbox, in that state."""
+    deadline = time.monotonic() + 60
+    while (found := arrived(engine)).get(kind) != state:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+
+
+def join(engine: Engine, **values: Any) -> None:
+    """A person, with these values."""
+    with writing(engine) as connection:
+        connection.execute(users.insert().values(id=PERSON, privy_user_id="did:privy:person1", **values))
+
+
+def balance(engine: Engine) -> int | None:
+    """That person's balance."""
+    with reading(engine) as connection:
+        return connection.execute(select(token_balances.c.balance).where(token_balances.c.user_id == PERSON)).scalar()
 
 
 def address(listener: Served) -> str:
@@ -60,24 +76,55 @@ def subscribe(stripe: httpx.Client) -> dict[str, Any]:
     return made(stripe.post("/v1/subscriptions", json={"customer": customer, "items": items}))
 
 
-def test_localstripe(aura: Aura, database_url: str) -> None:
-    """A subscription begins and ends there: every event of it is in the inbox, in the shape and of the version of 2017."""
+@contextmanager
+def localstripe(aura: Aura, engine: Engine, url: str, *workers: str) -> Iterator[httpx.Client]:
+    """localstripe's API; its events go to a listener on the database at `url`, and what they are about is asked of it."""
     script = str(CONTRACTS / "localstripe_script.py")
-    with engine_of(database_url) as engine, started(python(), "-I", script) as localstripe, asking(localstripe) as stripe:
-        upgrade(engine)
-        with serving(aura, database_url, "--workers", "0", env={"STRIPE_API_BASE": localstripe.base}) as listener:
-            hook = {"url": address(listener), "secret": STRIPE_WEBHOOK_SECRET}
-            assert stripe.post("/_config/webhooks/aura", json=hook).is_success
-            subscription = subscribe(stripe)
-            made(stripe.delete(f"/v1/subscriptions/{subscription['id']}"))
-            eventually(lambda: {"customer.subscription.created", "customer.subscription.deleted"} <= arrived(engine).keys(), True)
-            assert arrived(engine).keys() >= {"customer.created", "plan.created", "invoice.payment_succeeded"}
-        with reading(engine) as connection:
-            e = webhook_events.c
-            row = connection.execute(select(webhook_events).where(e.type == "customer.subscription.created")).one()
-        assert (row.object, row.customer, row.source) == (subscription["id"], subscription["customer"], "web")
-        assert row.api_version == "2017-08-15"
-        assert json.loads(row.payload)["data"]["object"]["current_period_end"] == subscription["current_period_end"]
+    upgrade(engine)
+    with (
+        started(python(), "-I", script) as running,
+        asking(running) as stripe,
+        serving(aura, url, *workers, env={"STRIPE_API_BASE": running.base}) as listener,
+    ):
+        hook = {"url": address(listener), "secret": STRIPE_WEBHOOK_SECRET}
+        assert stripe.post("/_config/webhooks/aura", json=hook).is_success
+        yield stripe
+
+
+def kept(engine: Engine, subscription: dict[str, Any]) -> tuple[Any, ...]:
+    """What the web app's row says of a subscription: whose it is, status, end of the period (epoch seconds)."""
+    with reading(engine) as connection:
+        s = subscriptions.c
+        row = connection.execute(select(subscriptions).where(s.stripe_subscription_id == subscription["id"])).one()
+    return row.user_id, row.status, int(row.current_period_end.timestamp())
+
+
+def test_localstripe(aura: Aura, database_url: str) -> None:
+    """A subscription begins and ends there, in the shape of 2017: the web app's row follows, and the first month is granted once."""
+    with engine_of(database_url) as engine, localstripe(aura, engine, database_url, "--workers", "1") as stripe:
+        subscription = subscribe(stripe)
+        join(engine, stripe_customer_id=subscription["customer"])
+        await_event(engine, "customer.subscription.created", "done")
+        assert kept(engine, subscription) == (PERSON, "active", subscription["current_period_end"])
+        made(stripe.delete(f"/v1/subscriptions/{subscription['id']}"))
+        await_event(engine, "customer.subscription.deleted", "done")
+        assert kept(engine, subscription) == (PERSON, "canceled", subscription["current_period_end"])
+        assert balance(engine) == 10_000_000
+
+
+def test_localstripe_believed(aura: Aura, sqlite_database: str) -> None:
+    """The same where the payloads of 2017 are all that there is: nobody can be asked."""
+    with engine_of(sqlite_database) as engine, localstripe(aura, engine, sqlite_database) as stripe:
+        subscription = subscribe(stripe)
+        join(engine, stripe_customer_id=subscription["customer"])
+        await_event(engine, "customer.subscription.created", "received")
+        Worker(engine, None).drain()
+        assert kept(engine, subscription) == (PERSON, "active", subscription["current_period_end"])
+        made(stripe.delete(f"/v1/subscriptions/{subscription['id']}"))
+        await_event(engine, "customer.subscription.deleted", "received")
+        Worker(engine, None).drain()
+        assert kept(engine, subscription) == (PERSON, "canceled", subscription["current_period_end"])
+        assert balance(engine) == 10_000_000
 
 
 def pay(stripe: httpx.Client) -> dict[str, Any]:
@@ -88,20 +135,31 @@ def pay(stripe: httpx.Client) -> dict[str, Any]:
     return session
 
 
+@contextmanager
+def emulate(listener: Served, *how: str, secret: str = STRIPE_WEBHOOK_SECRET) -> Iterator[httpx.Client]:
+    """emulate's API; its events go to a listener."""
+    with node_script("emulate.mjs", address(listener), *how, secret=secret) as running, asking(running) as stripe:
+        yield stripe
+
+
 def test_emulate(aura: Aura, sqlite_database: str) -> None:
-    """A purchase is paid there. Its event, correctly signed, has no id: it is refused and counted. With an id it is in the inbox."""
+    """A purchase is paid there. Its event, correctly signed, has no id: it is refused and counted. With an id the tokens are granted."""
     with engine_of(sqlite_database) as engine:
         upgrade(engine)
+        join(engine)
         with serving(aura, sqlite_database) as listener:
-            with node_script("emulate.mjs", address(listener), secret=STRIPE_WEBHOOK_SECRET) as emulate, asking(emulate) as stripe:
+            with emulate(listener) as stripe:
                 pay(stripe)
             assert listener.metric('rejected_total{reason="body"}') == 1
             assert arrived(engine) == {}
-            with node_script("emulate.mjs", address(listener), "whole", secret=STRIPE_WEBHOOK_SECRET) as emulate, asking(emulate) as stripe:
-                session = pay(stripe)
-            with reading(engine) as connection:
-                row = connection.execute(select(webhook_events)).one()
-            assert (row.id, row.type, row.object) == ("evt_emulate1", "checkout.session.completed", session["id"])
-            with node_script("emulate.mjs", address(listener), "whole", secret="whsec_test_other") as emulate, asking(emulate) as stripe:
+            with emulate(listener, "whole", secret="whsec_test_other") as stripe:
                 pay(stripe)
             assert listener.metric('rejected_total{reason="signature_no_match"}') == 1
+            assert arrived(engine) == {}
+            with emulate(listener, "whole") as stripe:
+                session = pay(stripe)
+                settings = Settings.load({"STRIPE_API_BASE": str(stripe.base_url), "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY}, aura.work)
+                with service(settings) as asked:
+                    (handled,) = Worker(engine, asked).once()
+    assert (handled.event.object, handled.state, handled.outcome) == (session["id"], "done", "applied")
+    assert balance(engine) == 1_000_000
