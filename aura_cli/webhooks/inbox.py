@@ -109,7 +109,8 @@ def settle(connection: Connection, owner: str, handled: Sequence[Handled]) -> bo
         if connection.execute(webhook_events.update().where(mine).values(values)).rowcount != len(members):
             return False
     rows = [{"event": one.event.id, "outcome": _said(one), "note": one.note, "changes": list(one.changes) or None} for one in handled]
-    connection.execute(webhook_attempts.insert(), rows)
+    if rows:
+        connection.execute(webhook_attempts.insert(), rows)
     return True
 
 

@@ -1,4 +1,4 @@
-"""Made-up customers who live at Stripe's stand-in for some months: they subscribe, pay or fail to, buy tokens, leave; and all its events."""
+"""Made-up customers who live at Stripe's stand-in for some months: they subscribe, pay or fail to, buy tokens, leave; all its events."""
 
 import random
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def _play(
     user = next(one.uuid for one in people if one.customer == customer)
     match kind:
         case "checkout":
-            done = billing.complete(state, _session(state, customer, user, PRICES[0], 0))
+            done = billing.complete(state, _session(state, customer, user, billing.recurring_price(state, PRO_MONTHLY.id), 0))
             subscriptions[customer] = done.subscription or ""
         case "trial":
             subscriptions[customer] = billing.subscribe(state, customer, [(PRO_MONTHLY.id, 1)], trial_end=state.now() + 14 * DAY).id
