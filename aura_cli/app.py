@@ -31,6 +31,7 @@ COMMANDS = {  # name → where it is (a Typer app, or a function to be one comma
     "balance": ("aura_cli.subscriptions.balance_commands:app", "Token balances and the grants behind them."),
     "apply": ("aura_cli.drift.commands:apply", "Apply a plan file that a reconcile saved."),
     "serve-webhooks": ("aura_cli.webhooks.serve_commands:serve_webhooks", "Receive Stripe's webhooks, store each once, work on them."),
+    "webhooks": ("aura_cli.webhooks.commands:app", "What Stripe's webhooks brought: look, handle again, fetch, send, count."),
     "db": ("aura_cli.db.commands:app", "The database: upgrade, status, check."),
 }
 ALIASES = {"serve": "serve-webhooks"}
