@@ -20,6 +20,7 @@ from aura_cli.errors import ConfigurationError
 
 ENVIRONMENT = "the environment"
 SANDBOX = "sandbox"
+TRY_IT = "To try aura with nothing set: aura sandbox -- bash"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ KNOWN: Mapping[str, Known] = {
 SURROUNDINGS: Mapping[str, str] = {  # read from the process environment alone
     "AURA_HOME": "Data directory; default `~/.local/share/aura`.",
     "AURA_OPERATOR": "Your name in the operator log; default the login name.",
+    "PGHOST": "libpq's: where a `DATABASE_URL` without a host leads.",
+    "PGHOSTADDR": "libpq's: the address behind any host that `DATABASE_URL` names.",
+    "PGSERVICE": "libpq's: the service that fills in what `DATABASE_URL` leaves out.",
 }
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost", "")
 
@@ -120,6 +124,7 @@ class Settings:
     home: Path
     operator: str
     ignored: tuple[str, ...] = ()
+    libpq: Mapping[str, str] = field(default_factory=dict)  # what its own variables say of the place of a database
 
     @classmethod
     def load(
@@ -152,7 +157,9 @@ class Settings:
             _check_environment(None, named.text)
         values = {name: setting for name, setting in values.items() if setting.text}
         ignored = tuple(sorted(name for name, known in KNOWN.items() if known.credential and _stray(values, name, known.credential)))
-        return cls({name: value for name, value in values.items() if name not in ignored}, tuple(map(str, paths)), home, operator, ignored)
+        known = {name: value for name, value in values.items() if name not in ignored}
+        libpq = {name: environ[name] for name in ("PGHOST", "PGHOSTADDR", "PGSERVICE") if environ.get(name)}
+        return cls(known, tuple(map(str, paths)), home, operator, ignored, libpq)
 
     def get(self, name: str) -> str | None:
         """The value of a setting that is no secret, or None."""
@@ -168,7 +175,8 @@ class Settings:
         """The value of `name`; ConfigurationError names the setting, its `purpose` and where it was looked for."""
         found = self.secret(name)
         if found is None:
-            raise ConfigurationError(f"{name} is not set: {purpose}", f"Set it in one of: {', '.join((ENVIRONMENT, *self.looked_in))}")
+            places = ", ".join((ENVIRONMENT, *self.looked_in))
+            raise ConfigurationError(f"{name} is not set: {purpose}", f"Set it in one of: {places}. {TRY_IT}")
         return found
 
     def secret_values(self) -> Iterator[str]:

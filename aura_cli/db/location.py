@@ -1,14 +1,16 @@
 """Which database is meant, and whether it is production's."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from aura_cli.db.binding import Identity
 from aura_cli.errors import ConfigurationError
-from aura_cli.settings import ENVIRONMENT, KNOWN, LOOPBACK_HOSTS, SANDBOX, Environment, Settings
+from aura_cli.settings import ENVIRONMENT, KNOWN, LOOPBACK_HOSTS, SANDBOX, TRY_IT, Environment, Settings
 
 EMBEDDED_NOTE = "Nothing is configured: using the embedded database in {home}"
-_EXAMPLE = "postgresql://USER:PASSWORD@HOST/NAME, or sqlite:///path/to/file.db"
+_EXAMPLE = "postgresql://HOST/NAME (with USER and PASSWORD where it asks for them), or sqlite:///path/to/file.db"
 
 
 def database_url(settings: Settings) -> tuple[str, bool]:
@@ -25,7 +27,7 @@ def database_url(settings: Settings) -> tuple[str, bool]:
             places = ", ".join((ENVIRONMENT, *settings.looked_in))
             raise ConfigurationError(
                 f"DATABASE_URL is not set, though {', '.join(configured[:3])} {'are' if configured[1:] else 'is'}",
-                f"Looked in: {places}. Example: {_EXAMPLE}",
+                f"Looked in: {places}. Example: {_EXAMPLE}. {TRY_IT}",
             )
         return _embedded(settings.home), True
     url = _normalised(secret.reveal())
@@ -34,15 +36,19 @@ def database_url(settings: Settings) -> tuple[str, bool]:
     return url, False
 
 
-def host_of(url: str) -> str:
-    """The host that a database URL leads to, as libpq reads it (`?host=` wins); empty for SQLite and Unix sockets."""
+def host_of(url: str, libpq: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The host that a database URL leads to, as libpq reads it; empty for SQLite and Unix sockets.
+
+    `libpq` are its own variables, which fill in what the URL leaves out (PostgreSQL, "Environment Variables"). Of a service only
+    the name is known.
+    """
     if url.startswith("sqlite"):
         return ""
     from sqlalchemy.engine import make_url
 
     parsed = make_url(url)
-    named = [parsed.query.get(name) for name in ("service", "hostaddr", "host")]
-    hosts = next((value for value in named if value), parsed.host or "")
+    asked = [parsed.query.get("service"), parsed.query.get("hostaddr"), libpq.get("PGHOSTADDR"), parsed.query.get("host"), parsed.host]
+    hosts = next((value for value in (*asked, libpq.get("PGSERVICE"), libpq.get("PGHOST")) if value), "")
     listed = [host for value in ([hosts] if isinstance(hosts, str) else hosts) for host in value.split(",") if not host.startswith("/")]
     return next((host for host in listed if host not in LOOPBACK_HOSTS), listed[0] if listed else "")
 
@@ -51,14 +57,14 @@ def is_production(settings: Settings, url: str) -> bool:
     """Production by name, by a live key, or by a remote database that nobody gave a name."""
     if settings.environment == Environment.PRODUCTION or settings.stripe_mode == "live":
         return True
-    return settings.environment is None and host_of(url) not in LOOPBACK_HOSTS
+    return settings.environment is None and host_of(url, settings.libpq) not in LOOPBACK_HOSTS
 
 
 def target_line(settings: Settings, url: str, identity: Identity | None, rows: int | None) -> str:
     """One line that says where a write goes: environment, database host, Stripe account and mode, number of rows."""
     account = identity.stripe_account if identity else "account not asked"
     stripe = f"{account} ({settings.stripe_mode})" if settings.stripe_mode else "no key"
-    place = host_of(url) or Path(urlsplit(url).path).name
+    place = host_of(url, settings.libpq) or Path(urlsplit(url).path).name
     changing = "" if rows is None else f" · {rows:,} rows to change"
     return f"{settings.environment or 'production (AURA_ENV is not set)'} · database {place} · Stripe {stripe}{changing}"
 
@@ -101,7 +107,7 @@ def _normalised(text: str) -> str:
 def _require_sandbox(settings: Settings, url: str) -> None:
     path = urlsplit(url).path
     inside = url.startswith("sqlite") and Path(path[1:]).is_relative_to(settings.home)
-    if not inside and host_of(url) not in ("127.0.0.1", "::1", "localhost"):
+    if not inside and host_of(url, settings.libpq) not in ("127.0.0.1", "::1", "localhost"):
         raise ConfigurationError(f"AURA_ENV is {SANDBOX}, and DATABASE_URL is not the sandbox's", "Start it with: aura sandbox")
     for name in ("STRIPE_SECRET_KEY", "PRIVY_APP_SECRET"):
         key = settings.secret(name)

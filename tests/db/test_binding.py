@@ -111,6 +111,26 @@ def test_host_as_libpq_reads_it(url: str, host: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "variables", "host"),
+    [
+        ("postgresql+psycopg:///x", {"PGHOST": "db.example.com"}, "db.example.com"),
+        ("postgresql+psycopg:///x", {"PGHOST": "/run/postgresql"}, ""),
+        ("postgresql+psycopg:///x", {"PGHOSTADDR": "192.0.2.1"}, "192.0.2.1"),
+        ("postgresql+psycopg:///x", {"PGSERVICE": "live", "PGHOST": "localhost"}, "live"),
+        ("postgresql+psycopg://localhost/x", {"PGHOST": "db.example.com", "PGSERVICE": "live"}, "localhost"),
+        ("postgresql+psycopg://localhost/x", {"PGHOSTADDR": "192.0.2.1"}, "192.0.2.1"),
+        ("postgresql+psycopg:///x?hostaddr=127.0.0.1", {"PGHOSTADDR": "192.0.2.1"}, "127.0.0.1"),
+        ("sqlite:////tmp/x.db", {"PGHOST": "db.example.com"}, ""),
+    ],
+)
+def test_where_libpq_s_own_variables_lead(url: str, variables: dict[str, str], host: str, tmp_path: Path) -> None:
+    """What the URL leaves out, the process environment fills in: a database elsewhere without AURA_ENV is production."""
+    settings = Settings.load(variables, tmp_path)
+    assert host_of(url, settings.libpq) == host
+    assert is_production(settings, url) is (host not in ("", "localhost", "127.0.0.1"))
+
+
+@pytest.mark.parametrize(
     ("environ", "url", "production"),
     [
         ({}, "postgresql+psycopg://u@db.example.com/x", True),

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from aura_cli.console import Console
 from aura_cli.db.engine import connect, load, writing
 from aura_cli.db.failures import translate
 from aura_cli.db.location import database_url
@@ -77,7 +78,8 @@ def test_malformed_addresses(url: str) -> None:
     error = failure(url)
     assert error.exit_code == 4
     assert "DATABASE_URL" in error.message
-    assert "postgresql://USER:PASSWORD@HOST/NAME" in error.hint
+    assert "postgresql://HOST/NAME" in error.hint
+    assert Console().redact(error.hint) == error.hint
     assert SECRET not in told(error)
 
 
