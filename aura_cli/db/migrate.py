@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "aura_version"
+BOUND_SINCE = "0002"  # the version that brought the binding
 HEAD = "0003"
 _UPGRADE_LOCK = 0x61757261  # any fixed number: it names the upgrade among PostgreSQL's advisory locks
 
@@ -37,11 +38,9 @@ class Upgrade:
 
 def current(connection: Connection) -> str | None:
     """The database's schema version; None where `aura` never was."""
-    sqlite = is_sqlite(connection)
-    if not inspect(connection).has_table(VERSION_TABLE, schema=None if sqlite else OPS):
+    if not inspect(connection).has_table(VERSION_TABLE, schema=None if is_sqlite(connection) else OPS):
         return None
-    name = VERSION_TABLE if sqlite else f"{OPS}.{VERSION_TABLE}"
-    return connection.execute(text(f"SELECT version_num FROM {name}")).scalar()
+    return connection.execute(text(f"SELECT version_num FROM {_version_table(connection)}")).scalar()
 
 
 def require_current(engine: Engine) -> None:
@@ -72,7 +71,8 @@ def upgrade(engine: Engine, *, dry_run: bool = False) -> Upgrade:
         if not dry_run and before != HEAD:
             _run(connection, "upgrade", "head")
             if before in (None, "0001"):
-                _remember_adoption(connection, adopted=bool(state.present))
+                kept = _take_adoption(connection)
+                _remember_adoption(connection, adopted=bool(state.present) if kept is None else kept)
         return report
 
 
@@ -90,6 +90,8 @@ def downgrade(engine: Engine, *, discard: bool = False, dry_run: bool = False) -
         if not discard and (full := _filled_tables(connection, before)):
             raise ConflictError(f"These tables hold rows: {', '.join(full)}", "Add --discard to drop them all the same")
         if not dry_run:
+            if before == BOUND_SINCE:
+                _keep_adoption(connection)
             _run(connection, "downgrade", "-1")
         return Upgrade(before, _version_below(connection, before), (), (), (), dry_run)
 
@@ -103,14 +105,17 @@ def adopted(connection: Connection) -> bool:
 
 def _version_quickly(connection: Connection) -> str | None:
     """`current` in one round trip, for the start of every command."""
-    name = VERSION_TABLE if is_sqlite(connection) else f"{OPS}.{VERSION_TABLE}"
     try:
-        return connection.execute(text(f"SELECT version_num FROM {name}")).scalar()
+        return connection.execute(text(f"SELECT version_num FROM {_version_table(connection)}")).scalar()
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None)
         if state in ("42P01", "3F000") or "no such table" in str(error.orig):
             return None
         raise
+
+
+def _version_table(connection: Connection) -> str:
+    return VERSION_TABLE if is_sqlite(connection) else f"{OPS}.{VERSION_TABLE}"
 
 
 def _refuse_newer(version: str | None) -> None:
@@ -155,6 +160,24 @@ def _remember_adoption(connection: Connection, *, adopted: bool) -> None:
     from aura_cli.db.tables import binding
 
     connection.execute(binding.insert().values(id=1, adopted=adopted))
+
+
+def _keep_adoption(connection: Connection) -> None:
+    """The binding is about to go, and whose the tables are cannot be seen from them: it is kept beside the version."""
+    table = _version_table(connection)
+    connection.execute(text(f"ALTER TABLE {table} ADD COLUMN adopted BOOLEAN"))
+    connection.execute(text(f"UPDATE {table} SET adopted = :adopted"), {"adopted": adopted(connection)})
+
+
+def _take_adoption(connection: Connection) -> bool | None:
+    """What `_keep_adoption` kept, which stands in the binding again from now on; None where nothing was."""
+    table = _version_table(connection)
+    columns = inspect(connection).get_columns(VERSION_TABLE, schema=None if is_sqlite(connection) else OPS)
+    if "adopted" not in [column["name"] for column in columns]:
+        return None
+    kept = connection.execute(text(f"SELECT adopted FROM {table}")).scalar()
+    connection.execute(text(f"ALTER TABLE {table} DROP COLUMN adopted"))
+    return None if kept is None else bool(kept)
 
 
 def _config(connection: Connection) -> "Config":

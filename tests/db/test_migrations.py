@@ -17,7 +17,7 @@ from sqlalchemy.schema import BLANK_SCHEMA
 import aura_cli
 from aura_cli.audit.log import record
 from aura_cli.db.engine import is_sqlite, reading, writing
-from aura_cli.db.migrate import HEAD, current, downgrade, require_current, upgrade
+from aura_cli.db.migrate import HEAD, adopted, current, downgrade, require_current, upgrade
 from aura_cli.db.shared import METADATA, OPS, PUBLIC, SHARED
 from aura_cli.errors import ConfigurationError, ConflictError, NotFoundError
 from tests.parts.migrated import engine_of
@@ -61,6 +61,21 @@ def test_up_twice_down_and_up(bare_engine: Engine) -> None:
         downgrade(bare_engine)
     assert len(tables(bare_engine, PUBLIC)) == 8
     assert upgrade(bare_engine).after == HEAD
+
+
+@pytest.mark.parametrize("theirs", [False, True])
+def test_whose_the_tables_are_outlives_a_downgrade(bare_engine: Engine, theirs: bool) -> None:
+    """Down to where there is no binding and up again: tables that we made do not become the web app's, and theirs stay theirs."""
+    with writing(bare_engine) as connection:
+        if theirs:
+            METADATA.create_all(connection, tables=list(SHARED))
+    upgrade(bare_engine)
+    for _ in range(2):
+        while version(bare_engine) != "0001":
+            downgrade(bare_engine)
+        upgrade(bare_engine)
+        with reading(bare_engine) as connection:
+            assert adopted(connection) is theirs
 
 
 def test_downgrade_refuses_to_lose_rows(engine: Engine) -> None:
