@@ -147,22 +147,18 @@ def run(argv: Sequence[str]) -> int:
             try:
                 return _invoke(arguments.rest, runtime)
             except Exception as error:
+                _forget_details(error)
                 if not isinstance(error, (AuraError, BrokenPipeError)) and not _known(error):
                     runtime.report(error)
                 raise
     except (KeyboardInterrupt, Terminated) as stop:
-        console.warn("Stopped at a safe point; nothing is half-written.")
+        console.warn(str(stop) or "Stopped at a safe point; nothing is half-written.")
         return 143 if isinstance(stop, Terminated) else 130
-    except BrokenPipeError:  # `| head` has read enough
-        _drop_output()
+    except BrokenPipeError:  # whoever reads what comes as it happens has read enough
+        console.drop_output()
         return 0
     except Exception as error:  # noqa: BLE001 (the last place that can tell the person)
         return _tell(error, console, debug="--debug" in argv)
-
-
-def _drop_output() -> None:
-    """What is still buffered goes nowhere, without a complaint at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _mend_streams() -> None:
@@ -204,16 +200,25 @@ def _tell(error: Exception, console: Console, *, debug: bool) -> int:
 
         console.warn("".join(traceback.format_exception(error)).rstrip())
     told = error if isinstance(error, AuraError) else _known(error)
+    if told and not isinstance(error, AuraError) and isinstance(error, OSError):
+        console.drop_output()
     if not told:
         told = AuraError(f"Unforeseen: {type(error).__name__}: {error}", "This is a bug in aura; --debug shows where")
     console.error(told)
     return told.exit_code
 
 
+def _forget_details(error: Exception) -> None:
+    """What a database's error says of people's rows reaches neither the terminal nor Sentry."""
+    if "sqlalchemy" in sys.modules:
+        from aura_cli.db.failures import forget_details
+
+        forget_details(error)
+
+
 def _known(error: Exception) -> AuraError | None:
     """A full disk, and database errors, which reach this point untranslated, from wherever a statement ran."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        _drop_output()
         return UnreachableError(f"There is no room to write: {error.strerror}", "Make room and run it again")
     if "sqlalchemy" not in sys.modules:
         return None

@@ -3,10 +3,11 @@
 import csv
 import dataclasses
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import chain, islice
@@ -106,12 +107,13 @@ class Console:
 
     def result(self, value: object, text: Callable[[], Iterable[str]]) -> None:
         """A command's one result: the object with --json, else the lines of `text`, and nothing with `-q`."""
-        if self.as_json:
-            self._write_object(value)
-        elif not self.quiet:
-            for line in text():
-                self.out.write(harmless(line) + "\n")
-        self.out.flush()
+        with self._while_read():
+            if self.as_json:
+                self._write_object(value)
+            elif not self.quiet:
+                for line in text():
+                    self.out.write(harmless(line) + "\n")
+            self.out.flush()
 
     def listing(
         self,
@@ -126,7 +128,25 @@ class Console:
 
         A table on a terminal stops after 50 rows and says how many there are (`total`). Raises UsageError for an unknown column.
         """
-        form = form or (Format.JSON if self.as_json else Format.TABLE)
+        with self._while_read():
+            self._list(rows, columns, form or (Format.JSON if self.as_json else Format.TABLE), chosen, total)
+            self.out.flush()
+
+    def drop_output(self) -> None:
+        """What is still buffered goes nowhere, without a complaint at exit."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.out.fileno())
+
+    @contextmanager
+    def _while_read(self) -> Iterator[None]:
+        """A reader who has read enough (`| head`) ends the writing, and not the command: its exit code stays what it is."""
+        try:
+            yield
+        except BrokenPipeError:
+            self.drop_output()
+
+    def _list(
+        self, rows: Iterable[object], columns: Sequence[str], form: Format, chosen: str | None, total: Callable[[], int] | None
+    ) -> None:
         if chosen:
             columns = [name.strip() for name in chosen.split(",")]
         remaining = iter(rows)
@@ -147,7 +167,6 @@ class Console:
                 writer.writerows([cell(record[name]) for name in columns] for record in records)
             case Format.TABLE:
                 self._write_table(records, columns, total)
-        self.out.flush()
 
     def confirm(self, question: str) -> None:
         """Return if the person agrees; ConflictError if they do not or nobody is there to ask. `--yes` agrees."""

@@ -13,6 +13,7 @@ import pytest
 
 from aura_cli import __version__
 from aura_cli.app import COMMANDS, split_arguments
+from aura_cli.db.migrate import HEAD
 from aura_cli.errors import UsageError
 from tests.parts.program import Aura
 from tests.parts.terminal import on_a_terminal
@@ -177,6 +178,16 @@ def test_a_closed_pipe_is_quiet(aura: Aura) -> None:
         assert done.stderr.strip() == "0", redirect
 
 
+def test_a_reader_who_has_read_enough_changes_no_exit_code(aura: Aura) -> None:
+    """What was found is known by then: a check that failed ends with 3, whoever reads it."""
+    read, write = os.pipe()
+    os.close(read)
+    command, env = [sys.executable, "-m", "aura_cli", "db", "check"], {**aura.environment, "DATABASE_URL": f"sqlite:///{aura.work}/x.db"}
+    done = subprocess.run(command, cwd=aura.work, env=env, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (3, "")
+
+
 def test_a_full_disk(aura: Aura) -> None:
     """A result that cannot be written is told as such (8)."""
     command = f"{sys.executable} -m aura_cli db upgrade >/dev/full"
@@ -252,8 +263,8 @@ def test_another_environments_keys(aura: Aura) -> None:
 def test_a_dry_run_changes_no_schema(aura: Aura) -> None:
     """`-n` says what an upgrade or downgrade would do, drops nothing even with --discard, and asks nobody."""
     env = {**PRODUCTION, "DATABASE_URL": f"sqlite:///{aura.directory / 'kept.db'}"}
-    assert "Schema would be brought from nothing to 0002" in aura("db", "upgrade", "-n", env=env).out
+    assert f"Schema would be brought from nothing to {HEAD}" in aura("db", "upgrade", "-n", env=env).out
     assert aura("db", "upgrade", "--yes", env=env).exit == 0
     done = aura("db", "downgrade", "--discard", "-n", env=env)
-    assert (done.exit, done.out) == (0, "Schema would go back from 0002 to 0001.\n")
+    assert (done.exit, done.out) == (0, f"Schema would go back from {HEAD} to {int(HEAD) - 1:04}.\n")
     assert aura("db", "status", env=env).exit == 0

@@ -1,6 +1,8 @@
 """What Sentry is told of an unforeseen error, and what it is not."""
 
 import gzip
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from aura_cli.console import Console
 from aura_cli.reporting import report
+from tests.parts.program import Aura
 
 CANARY = "sk_live_CanaryCanaryCanary0001"
 
@@ -57,6 +60,31 @@ def test_an_error_arrives_without_its_secrets() -> None:
     assert '"environment":"staging"' in received[0].replace(": ", ":")
     assert CANARY not in received[0]
     assert "database-password-1" not in received[0]
+
+
+def test_people_s_data_in_a_broken_constraint(aura: Aura, postgres_database: str) -> None:
+    """PostgreSQL's DETAIL names the row: neither the terminal, with --debug or without, nor Sentry is told of it."""
+    script = (
+        "import json, sys, typer; from aura_cli import app; app.COMMANDS['boom'] = ('json:loads', 'x')\n"
+        "def loads(ctx: typer.Context):\n"
+        "    from aura_cli.db.engine import load, writing; from aura_cli.db.shared import users\n"
+        "    with writing(ctx.obj.engine) as connection:\n"
+        "        for _ in range(2):\n"
+        "            if '--copy' in sys.argv: load(connection, users, ('privy_user_id',), [('did:privy:Canary',)])\n"
+        "            else: connection.execute(users.insert().values(privy_user_id='did:privy:Canary'))\n"
+        "json.loads = loads; sys.exit(app.run([word for word in sys.argv[1:] if word != '--copy']))"
+    )
+    with sentry() as (dsn, received):
+        env = {**aura.environment, "DATABASE_URL": postgres_database, "AURA_ENV": "staging", "NEXT_PUBLIC_SENTRY_DSN": dsn}
+        assert aura("db", "upgrade", env=env).exit == 0
+        for words in ([], ["--debug"], ["--copy", "--debug"]):
+            done = subprocess.run(
+                [sys.executable, "-c", script, "boom", *words], cwd=aura.work, env=env, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 1
+            assert "duplicate key value" in done.stderr
+            assert "Canary" not in done.stderr
+    assert [("duplicate key value" in one, "Canary" in one) for one in received] == [(True, False)] * 3
 
 
 def test_a_report_that_cannot_be_sent_hides_nothing() -> None:

@@ -42,10 +42,28 @@ _BY_TEXT: tuple[tuple[tuple[str, ...], type[AuraError], str, str], ...] = (
 )
 
 
+def forget_details(error: BaseException | None) -> None:
+    """Take people's data out of an error and all that led to it: what PostgreSQL adds to its message's first line.
+
+    Its DETAIL of a broken constraint holds the row, the CONTEXT of a COPY the line.
+    """
+    while error is not None:
+        if _is_a_drivers(error) or isinstance(error, DBAPIError):
+            error.args = tuple(part.strip().partition("\n")[0] if isinstance(part, str) else part for part in error.args)
+            forget_details(getattr(error, "orig", None))
+        if error.__cause__ is not error.__context__:
+            forget_details(error.__cause__)
+        error = error.__context__
+
+
+def _is_a_drivers(error: BaseException | None) -> bool:
+    return type(error).__module__.partition(".")[0] in ("psycopg", "sqlite3")
+
+
 def translate(error: BaseException) -> AuraError | None:
     """The person's error for an error of the driver, or None where it is a bug of ours (bad SQL, a broken constraint)."""
     original = error.orig if isinstance(error, DBAPIError) else error  # COPY runs beside SQLAlchemy
-    if type(original).__module__.partition(".")[0] not in ("psycopg", "sqlite3"):
+    if not _is_a_drivers(original):
         return None
     state = getattr(original, "sqlstate", None) or ""
     text = str(original).strip().splitlines()[0] if str(original).strip() else type(original).__name__

@@ -76,7 +76,11 @@ def run(sandbox: Sandbox, command: Sequence[str], console: Console) -> int:
             for name, value in variables.items():
                 console.emit(f"export {name}={shlex.quote(value)}")
             console.say(f"A sandbox of {sandbox.users:,} people is running; Ctrl-C ends it.")
-        signal.pause()
+        try:
+            signal.pause()
+        except KeyboardInterrupt as stop:
+            stop.args = ("The sandbox is closed; everything in it is gone.",)
+            raise
     return 0
 
 

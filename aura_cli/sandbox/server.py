@@ -58,20 +58,6 @@ def running(
         thread.join()
 
 
-def serve_until_stopped(
-    population: Population,
-    stopped: threading.Event,
-    on_start: Callable[[Addresses], None],
-    *,
-    faults: Faults | None = None,
-    ports: Ports | None = None,
-) -> None:
-    """The same until `stopped` is set; `on_start` is called, in this thread, once everything listens."""
-    with running(population, faults=faults, ports=ports) as addresses:
-        on_start(addresses)
-        stopped.wait()
-
-
 def _applications(population: Population, faults: Faults, webhook_url: str) -> dict[str, web.Application]:
     """The stand-ins by their names in `Addresses` and `Ports`."""
     return {"stripe": _stripe(population, replace(faults), webhook_url), "privy": _privy(population, replace(faults))}

@@ -14,7 +14,7 @@ import pytest
 from aura_cli.errors import ConflictError, UsageError
 from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, Addresses, environment
 from aura_cli.sandbox.generation import PRO_MONTHLY, build
-from aura_cli.sandbox.server import HOST, Ports, running, serve_until_stopped
+from aura_cli.sandbox.server import HOST, Ports, running
 from aura_cli.sandbox.stripe.delivery import signature
 from aura_cli.settings import Settings
 
@@ -133,18 +133,6 @@ def test_a_taken_port_is_a_conflict() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConflictError, match=str(port)), running(POPULATION, ports=Ports(privy=port)):
             pass
-
-
-def test_serving_until_stopped() -> None:
-    """The caller is told the addresses once they answer, and gets control back when the event is set."""
-    stopped, statuses = threading.Event(), list[int]()
-
-    def on_start(addresses: Addresses) -> None:
-        statuses.append(httpx.get(f"{addresses.privy}/_sandbox/faults", trust_env=False).status_code)
-        stopped.set()
-
-    serve_until_stopped(POPULATION, stopped, on_start)
-    assert statuses == [200]
 
 
 def test_the_environment_is_complete_and_bears_the_mark(tmp_path: Path) -> None:
