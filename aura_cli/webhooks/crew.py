@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Event, Thread
-from typing import Self
 
 from sqlalchemy import Engine
 
@@ -17,13 +16,12 @@ from aura_cli.webhooks.metrics import Metrics
 from aura_cli.webhooks.worker import Worker
 
 LOG = logging.getLogger("aura_cli.webhooks")
-_ENDS_WITHIN = 10.0  # seconds; a batch that takes longer comes back when its lease ends
 _LOOK_SECONDS = 0.02
 
 
 @dataclass
 class Crew:
-    """So many workers, for as long as the asynchronous context lasts. `wake` set: something is there to do."""
+    """So many workers. `wake` set: something is there to do."""
 
     engine: Engine
     stripe: Service | None
@@ -34,19 +32,18 @@ class Crew:
     _stop: Event = field(default_factory=Event)
     _threads: Sequence[Thread] = ()
 
-    async def __aenter__(self) -> Self:
+    def start(self) -> None:
+        """Begin, in the running loop."""
         self._loop = asyncio.get_running_loop()
         workers = [Worker(self.engine, self.stripe, self.surroundings, on_handled=self._count) for _ in range(self.size)]
         self._threads = [Thread(target=one.run, args=(self._stop, self.wake), name="webhook-worker", daemon=True) for one in workers]
         for thread in self._threads:
             thread.start()
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Let each finish its batch. They are given up on, not waited for without end: what they hold is theirs by a lease."""
+    async def stop(self, until: float) -> None:
+        """Let each finish its batch, until a moment (loop time): what a worker holds after that comes back when its lease ends."""
         self._stop.set()
-        late = self._loop.time() + _ENDS_WITHIN
-        while any(thread.is_alive() for thread in self._threads) and self._loop.time() < late:
+        while any(thread.is_alive() for thread in self._threads) and self._loop.time() < until:
             self.wake.set()
             await asyncio.sleep(_LOOK_SECONDS)
         if left := sum(thread.is_alive() for thread in self._threads):

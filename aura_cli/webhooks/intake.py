@@ -61,7 +61,7 @@ class _Waiting:
 
 @dataclass(eq=False)
 class Intake:
-    """Use as an asynchronous context manager, in the loop that calls `put`.
+    """The events on their way into the inbox.
 
     `secrets` (label → secret) are those it keeps count of; `on_new` is called, in the writer's thread, when something new is stored.
     """
@@ -79,21 +79,24 @@ class Intake:
     _failing: bool = False
     _closing: bool = False
 
-    async def __aenter__(self) -> "Intake":
+    def start(self) -> None:
+        """Begin, in the running loop: that of everybody who calls `put`."""
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._thread = Thread(target=self._write_on, name="webhook-intake", daemon=True)  # a database that hangs must not keep the program
-        self._thread.start()
+        Thread(target=self._write_on, name="webhook-intake", daemon=True).start()  # a database that hangs must not keep the program
         self._ticking = self._loop.call_later(_TICK, self._tick)
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Write what has arrived, as far as that is possible within the bounds' patience."""
+    async def stop(self, until: float) -> None:
+        """Take nothing more, and write what has arrived, as far as that is possible until a moment (loop time)."""
         self._closing = True
         self._queue.put(_CLOSE)
-        await asyncio.wait([self._ended], timeout=self.bounds.patience)
+        await asyncio.wait([self._ended], timeout=max(0.05, until - self._loop.time()))
         self._ticking.cancel()
-        if left := list(self._open):
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Whoever waits still is told to come again."""
+        if left := [waiting for waiting in self._open if not waiting.stored.done()]:
             LOG.warning("%d events could not be stored in time; their senders will come again", len(left))
             self._fail(left, NotStored("not_stored", "The listener stops"))
 

@@ -29,15 +29,17 @@ LOG = logging.getLogger("aura_cli.webhooks")
 LISTENER = web.AppKey["Listener"]("listener")
 SIGNATURE = "Stripe-Signature"
 _LOG_SECONDS = 60.0
+_LOOK_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a sender may take: bytes of one body and of all that are on their way, seconds for a body."""
+    """What a sender may take: bytes of one body and of all that are on their way, seconds for a body; and what the end may (seconds)."""
 
     body: int = 1024 * 1024
     bodies: int = 64 * 1024 * 1024
     body_seconds: float = 10.0
+    grace: float = 20.0
     intake: Bounds = field(default_factory=Bounds)
 
 
@@ -65,6 +67,8 @@ class Listener:
     limits: Limits
     trusted_proxies: int
     clock: Callable[[], float]
+    leaves_by: float | None = None  # loop time
+    under_way: int = 0  # requests
     _arriving: int = 0  # bytes of bodies that are not complete
     _told: dict[str, tuple[float, int]] = field(default_factory=dict)  # reason → when it was last logged, how often since
 
@@ -72,9 +76,13 @@ class Listener:
         """Answer one delivery, once its event is stored or refused."""
         begun = time.perf_counter()
         self.metrics.received += 1
+        self.under_way += 1
         try:
             await self._store(request)
-            return web.Response()
+            response = web.Response()
+            if self.leaves_by:
+                response.force_close()
+            return response
         except Refused as refused:
             return self._refuse(request, refused)
         except NotStored as error:
@@ -84,7 +92,17 @@ class Listener:
         except BadEvent as error:
             return self._refuse(request, Refused(HTTPStatus.BAD_REQUEST, "body", error.message))
         finally:
+            self.under_way -= 1
             self.metrics.request_seconds.observe(time.perf_counter() - begun)
+
+    async def leave(self, grace: float) -> None:
+        """The ports are closed: end connections with their next answer, and wait, so many seconds at most, until none is under way."""
+        loop = asyncio.get_running_loop()
+        self.leaves_by = loop.time() + grace
+        while self.under_way and loop.time() < self.leaves_by:
+            await asyncio.sleep(_LOOK_SECONDS)
+        if self.under_way:
+            self.intake.abandon()
 
     async def _store(self, request: web.Request) -> None:
         content = request.content
@@ -128,7 +146,7 @@ class Listener:
         response = web.Response(status=refused.status, text=f"{refused.message}.\n")
         if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers[hdrs.RETRY_AFTER] = "5"
-        if refused.closes:
+        if refused.closes or self.leaves_by:
             response.force_close()
         return response
 
@@ -197,8 +215,11 @@ def make_app(
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         await asyncio.to_thread(require_current, engine)
-        async with crew, intake:
-            yield
+        intake.start()
+        crew.start()
+        yield
+        until = listener.leaves_by or asyncio.get_running_loop().time() + limits.grace
+        await asyncio.gather(intake.stop(until), crew.stop(until))
 
     app.cleanup_ctx.append(run)
     return app

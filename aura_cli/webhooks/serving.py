@@ -19,12 +19,13 @@ from sqlalchemy import Engine
 from aura_cli.db.engine import reading
 from aura_cli.db.failures import translate
 from aura_cli.db.migrate import require_current
-from aura_cli.errors import ConfigurationError, ConflictError
+from aura_cli.errors import ConflictError
 from aura_cli.webhooks.listener import LISTENER
 from aura_cli.webhooks.metrics import CONTENT_TYPE, Backlog, backlog, text
 
 LOG = logging.getLogger("aura_cli.webhooks")
 LOOPBACK = "127.0.0.1"
+_CLOSE_SECONDS = 0.5  # for connections that have nothing under way, or have had their time
 _LOOK_SECONDS = 3.0  # how long a look at the database may take
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -72,16 +73,9 @@ async def _serve(app: web.Application, serving: Serving, on_start: Callable[[Lis
 async def listening(app: web.Application, serving: Serving) -> AsyncIterator[Listening]:
     """Both ports are open for the length of the block, as `serve` has them, in the running loop."""
     async with AsyncExitStack() as stack:
-        try:
-            admin_port = await _open(stack, admin(app), LOOPBACK, serving.admin_port, serving)
-            port = await _open(stack, app, serving.host, serving.port, serving)  # opened last, closed first
-            yield Listening(port, admin_port)
-        finally:
-            try:
-                async with asyncio.timeout(serving.grace):
-                    await stack.aclose()
-            except TimeoutError:
-                LOG.warning("Not everything was finished within %g seconds; what was not stored comes again", serving.grace)
+        admin_port = await _open(stack, admin(app), LOOPBACK, serving.admin_port, serving)
+        port = await _open(stack, app, serving.host, serving.port, serving)
+        yield Listening(port, admin_port)
 
 
 def _stop(loop: asyncio.AbstractEventLoop, stopped: "asyncio.Future[int]", number: int) -> None:
@@ -92,17 +86,17 @@ def _stop(loop: asyncio.AbstractEventLoop, stopped: "asyncio.Future[int]", numbe
 
 async def _open(stack: AsyncExitStack, app: web.Application, host: str, port: int, serving: Serving) -> int:
     """Start `app` on a port, which is returned. The stack closes the port first, then finishes what is under way."""
-    runner = web.AppRunner(app, shutdown_timeout=serving.grace)
+    runner = web.AppRunner(app, shutdown_timeout=_CLOSE_SECONDS)
     app.on_response_prepare.append(_anonymous)
     stack.push_async_callback(runner.cleanup)
     await runner.setup()
+    if listener := app.get(LISTENER):
+        stack.push_async_callback(listener.leave, serving.grace)  # aiohttp reads no more of a body once its own end has begun
     try:
         server = await asyncio.get_running_loop().create_server(_admission(runner, serving), host, port, backlog=256)
     except OSError as error:
         where = f"Port {port} on {host} cannot be listened on: {error.strerror}"
         raise ConflictError(where, "Choose another, or 0 for any.") from error
-    except OverflowError:
-        raise ConfigurationError(f"There is no port {port}") from None
     stack.callback(server.close)
     return int(server.sockets[0].getsockname()[1])
 

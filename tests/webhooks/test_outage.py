@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from threading import Event
 
@@ -73,11 +74,20 @@ def test_postgresql_stopped_under_load(aura: Aura) -> None:
         assert accepted <= ids(engine)
 
 
+@asynccontextmanager
+async def taking(intake: Intake) -> AsyncIterator[Intake]:
+    intake.start()
+    try:
+        yield intake
+    finally:
+        await intake.stop(asyncio.get_running_loop().time() + 10)
+
+
 def with_intake(engine: Engine, bounds: Bounds, test: Callable[[Intake], Awaitable[None]]) -> Metrics:
     """Run `test` with an intake; what it counted."""
 
     async def run() -> Metrics:
-        async with Intake(engine, Metrics(), {"web": "whsec_test_one"}, bounds) as intake:
+        async with taking(Intake(engine, Metrics(), {"web": "whsec_test_one"}, bounds)) as intake:
             await test(intake)
         return intake.metrics
 
@@ -179,7 +189,7 @@ def test_which_secret_matched(engine: Engine) -> None:
         assert row.first_matched_at <= row.last_matched_at
 
     async def renewed() -> None:
-        async with Intake(engine, Metrics(), {"web": "whsec_test_two"}, Bounds(flush_seconds=0.1)) as intake:
+        async with taking(Intake(engine, Metrics(), {"web": "whsec_test_two"}, Bounds(flush_seconds=0.1))) as intake:
             await intake.put(arrival("evt_0"))
             async with asyncio.timeout(10):
                 while await asyncio.to_thread(matched) != 1:  # noted while it runs, too
