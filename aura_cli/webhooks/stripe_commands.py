@@ -124,7 +124,7 @@ def send(
     customer: str | None = typer.Option(None, "--customer", metavar="cus_…", help="Whom it is about."),
     subscription: str | None = typer.Option(None, "--subscription", metavar="sub_…", help="Which subscription it is about."),
     user: str | None = typer.Option(None, "--user", metavar="UUID", help="The user in the metadata."),
-    tokens: int | None = typer.Option(None, "--tokens", min=1, help="Make a checkout the purchase of so many tokens."),
+    tokens: int | None = typer.Option(None, "--tokens", metavar="N", min=1, help="Make a checkout the purchase of so many tokens."),
     api_version: str | None = typer.Option(None, "--api-version", metavar="DATE", help="The shape it has: before 2025-03-31 the old one."),
 ) -> None:
     """Send a correct event of any handled type, signed with the configured secret, and show the answer.
