@@ -4,10 +4,12 @@ Times are `timestamptz` on PostgreSQL and text `YYYY-MM-DDTHH:MM:SS.ffffffZ` (UT
 compares as time does. Ids are `uuid` and 36 characters of text. JSON is `jsonb` and text.
 """
 
+import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, JSON, BigInteger, Boolean, DateTime, Dialect, Integer, String, Text, Uuid, cast
+from sqlalchemy import ARRAY, JSON, BigInteger, Boolean, DateTime, Dialect, Integer, String, Text, Uuid, bindparam, cast
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
@@ -210,3 +212,39 @@ def _moved_by(element: moved_by, compiler: SQLCompiler, **kw: Any) -> str:
 def _moved_by_sqlite(element: moved_by, compiler: SQLCompiler, **kw: Any) -> str:
     time, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"strftime('%Y-%m-%dT%H:%M:%f000Z', {time}, {seconds} || ' seconds')"
+
+
+class _Texts(TypeDecorator[Any]):
+    """Many values as one parameter: an array, or JSON where there are none."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else ARRAY(Text))
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        return json.dumps(value) if dialect.name == "sqlite" else [str(one) for one in value]
+
+
+class _among(FunctionElement[bool]):  # noqa: N801
+    type = Boolean()
+    inherit_cache = True
+
+
+def among(column: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
+    """`column IN (values)` with one parameter, however many values: a statement of one length is compiled and parsed once."""
+    return _among(column, bindparam(None, list(values), type_=_Texts()))
+
+
+@compiles(_among)
+def _any_of(element: _among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = list(element.clauses)
+    kind = {String: "uuid", BigInteger: "bigint", Integer: "integer"}.get(type(column.type), "text")
+    return f"({compiler.process(column, **kw)} = ANY(CAST({compiler.process(values, **kw)} AS {kind}[])))"
+
+
+@compiles(_among, "sqlite")
+def _any_of_sqlite(element: _among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({column} IN (SELECT value FROM json_each({values})))"

@@ -4,7 +4,7 @@ Delivery is at least once: a worker that dies after the effect and before `settl
 one does it again. Whoever carries effects out gives the receiver the row's `key` to tell a repetition by.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,13 @@ def enqueue(connection: Connection, kind: str, key: str, payload: dict[str, Any]
         upsert(connection, outbox).values(kind=kind, key=key, payload=payload).on_conflict_do_nothing(index_elements=["kind", "key"])
     )
     return connection.execute(statement.returning(outbox.c.id)).first() is not None
+
+
+def enqueue_all(connection: Connection, kind: str, payloads: Mapping[str, dict[str, Any]]) -> None:
+    """Ask for many effects at once, by key; what was asked for before is not asked for again."""
+    if payloads:
+        rows = [{"kind": kind, "key": key, "payload": payload} for key, payload in payloads.items()]
+        connection.execute(upsert(connection, outbox).on_conflict_do_nothing(index_elements=["kind", "key"]), rows)
 
 
 def claim(connection: Connection, owner: str, *, limit: int = 50, kinds: Sequence[str] = ()) -> list[Effect]:

@@ -8,35 +8,36 @@ app's (which writes its clock): one of the web app's, at or after a cause, has d
 The caller holds the users' rows, so that nobody else of us books for them meanwhile.
 """
 
-from datetime import datetime
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
-    Column,
     ColumnElement,
     Connection,
     FromClause,
     Integer,
-    MetaData,
     Select,
-    Table,
     Text,
+    TextualSelect,
     and_,
     case,
     cast,
     func,
     insert,
     literal,
-    null,
     or_,
     select,
+    text,
     union_all,
 )
+from sqlalchemy.types import TypeEngine
 
-from aura_cli.db.engine import upsert
+from aura_cli.db.engine import is_sqlite, upsert
 from aura_cli.db.shared import LARGEST, MONTHLY_ALLOCATION, token_balances, token_top_ups
-from aura_cli.db.types import Id, UtcTime, utc_now
+from aura_cli.db.types import TIME_TEXT, Id, UtcTime, utc_now
 from aura_cli.subscriptions.tables import grants
 
 NO_ALLOCATION = 0  # in a balance row that no subscription came with: the first month is still owed
@@ -54,23 +55,29 @@ class Due(NamedTuple):
     package: str | None = None
 
 
-_TYPES: dict[str, Any] = {"cause": Text, "user_id": Id, "tokens": Integer, "caused_at": UtcTime()}
-_TYPES |= {"session": Text, "amount": Integer, "package": Text}
 _LATER = grants.alias("later")
-_SHAPE = Table("due", MetaData(), *(Column(name, kind) for name, kind in _TYPES.items()))
+_TYPES: Mapping[str, TypeEngine[Any]] = {
+    "cause": Text(),
+    "user_id": Id,
+    "tokens": Integer(),
+    "caused_at": UtcTime(),
+    "session": Text(),
+    "amount": Integer(),
+    "package": Text(),
+}
+_GIVEN = """SELECT * FROM jsonb_to_recordset(CAST(:given AS jsonb)) AS given(
+    cause text, user_id uuid, tokens integer, caused_at timestamptz, session text, amount integer, package text)"""
+_GIVEN_SQLITE = f"SELECT {', '.join(f'value ->> {name!r} AS {name}' for name in _TYPES)} FROM json_each(:given)"
 
 
-def rows_of(dues: list[Due]) -> Select[Any]:
-    """A selection of the given grants (at least one), in the shape that the functions below take."""
-    return select(union_all(*(select(*(_value(name, getattr(due, name)) for name in Due._fields)) for due in dues)).subquery("given"))
+def rows_of(connection: Connection, dues: Sequence[Due]) -> TextualSelect:
+    """A selection of the given grants, in the shape that the functions below take."""
+    values = [{**due._asdict(), "caused_at": due.caused_at and due.caused_at.astimezone(UTC).strftime(TIME_TEXT)} for due in dues]
+    statement = text(_GIVEN_SQLITE if is_sqlite(connection) else _GIVEN).bindparams(given=json.dumps(values))
+    return statement.columns(**_TYPES)
 
 
-def _value(name: str, value: Any) -> ColumnElement[Any]:
-    kind = _SHAPE.c[name].type
-    return cast(null() if value is None else literal(value, kind), kind).label(name)
-
-
-def book_first_month(connection: Connection, dues: Select[Any], reason: str, *, timed: bool = True) -> None:
+def book_first_month(connection: Connection, dues: Select[Any] | TextualSelect, reason: str, *, timed: bool = True) -> None:
     """Add what a new subscription comes with. Not `timed` (no due says its time): only to those who have no allocation yet."""
     due, b, g = _fresh(dues), token_balances.c, _LATER.c
     held = select(1).select_from(token_balances).where(b.user_id == due.c.user_id, b.monthly_allocation != NO_ALLOCATION)
@@ -93,7 +100,7 @@ def book_first_month(connection: Connection, dues: Select[Any], reason: str, *, 
         _date_back(connection, dues)
 
 
-def book_renewal(connection: Connection, dues: Select[Any], reason: str) -> None:
+def book_renewal(connection: Connection, dues: Select[Any] | TextualSelect, reason: str) -> None:
     """Reset balances to the monthly allocation, and keep what was added since the renewal was billed."""
     due, b = _fresh(dues), token_balances.c
     by_web = select(1).select_from(token_balances).where(b.user_id == due.c.user_id, b.last_reset_at >= due.c.caused_at)
@@ -115,7 +122,7 @@ def book_renewal(connection: Connection, dues: Select[Any], reason: str) -> None
     _enter(connection, "renewal", due, reason)
 
 
-def book_top_up(connection: Connection, dues: Select[Any], reason: str) -> None:
+def book_top_up(connection: Connection, dues: Select[Any] | TextualSelect, reason: str) -> None:
     """Add what was bought, and write the web app's row about it. What the web app has booked itself is only noted in the ledger."""
     due, b, t = _fresh(dues), token_balances.c, token_top_ups.c
     absent = ~select(1).select_from(token_top_ups).where(t.stripe_session_id == due.c.session).exists()
@@ -131,7 +138,7 @@ def book_top_up(connection: Connection, dues: Select[Any], reason: str) -> None:
     _enter(connection, "topup", due, reason)
 
 
-def _date_back(connection: Connection, dues: Select[Any]) -> None:
+def _date_back(connection: Connection, dues: Select[Any] | TextualSelect) -> None:
     """The first month is that of the oldest subscription, whichever was told of first; until a renewal the balance dates from it."""
     b, said = token_balances.c, dues.subquery("said")
     initial, renewal = grants.alias("initial"), grants.alias("renewal")
@@ -141,7 +148,7 @@ def _date_back(connection: Connection, dues: Select[Any]) -> None:
     connection.execute(token_balances.update().where(theirs).values(last_reset_at=begun))
 
 
-def _fresh(dues: Select[Any]) -> FromClause:
+def _fresh(dues: Select[Any] | TextualSelect) -> FromClause:
     """Those whose cause stands in no ledger entry."""
     said = dues.subquery("said")
     known = select(1).select_from(grants).where(grants.c.cause == said.c.cause).exists()

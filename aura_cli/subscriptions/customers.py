@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Text, and_, cast, func, or_, select
 
 from aura_cli.db.engine import upsert
 from aura_cli.db.shared import users
-from aura_cli.db.types import utc_now
+from aura_cli.db.types import among, utc_now
 from aura_cli.subscriptions.stripe import Customer
 from aura_cli.subscriptions.tables import customer_links
 from aura_cli.users.tables import privy_users
@@ -19,12 +19,12 @@ def owners(connection: Connection, customers: Iterable[str]) -> dict[str, str]:
     wanted = set(customers)
     link = customer_links.c
     agrees = or_(users.c.stripe_customer_id == link.customer, users.c.stripe_customer_id.is_(None))
-    linked = select(link.customer, users.c.id).join(users, users.c.id == link.user_id).where(link.customer.in_(wanted), agrees)
+    linked = select(link.customer, users.c.id).join(users, users.c.id == link.user_id).where(among(link.customer, wanted), agrees)
     found = {customer: str(user) for customer, user in connection.execute(linked)}
     if not (missing := wanted - found.keys()):
         return found
     theirs = users.c.stripe_customer_id  # nothing may index it: looked for once, for all that are missing, and remembered
-    single = select(theirs, func.min(cast(users.c.id, Text))).where(theirs.in_(missing)).group_by(theirs).having(func.count() == 1)
+    single = select(theirs, func.min(cast(users.c.id, Text))).where(among(theirs, missing)).group_by(theirs).having(func.count() == 1)
     learnt = {customer: str(user) for customer, user in connection.execute(single)}
     remember(connection, learnt)
     return found | learnt
@@ -82,7 +82,7 @@ def unlink(connection: Connection, customer: str, user: str, *, shared: bool) ->
 def known(connection: Connection, references: Iterable[str | None]) -> set[str]:
     """Those of the given uuids (texts of others' making) that are users."""
     wanted = {user for reference in references if (user := as_uuid(reference))}
-    return {str(user) for user in connection.execute(select(users.c.id).where(users.c.id.in_(wanted))).scalars()} if wanted else set()
+    return {str(user) for user in connection.execute(select(users.c.id).where(among(users.c.id, wanted))).scalars()} if wanted else set()
 
 
 def as_uuid(text: str | None) -> str | None:

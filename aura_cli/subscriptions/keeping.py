@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select, text, update
 
 from aura_cli.db.engine import is_sqlite, upsert
 from aura_cli.db.shared import subscriptions, users
-from aura_cli.db.types import utc_now
+from aura_cli.db.types import among, utc_now
 from aura_cli.subscriptions.stripe import ENDED, NEAREST
 from aura_cli.subscriptions.tables import FACTS, subscription_states
 
@@ -71,7 +71,7 @@ def states(connection: Connection, ids: Iterable[str]) -> dict[str, State]:
     """The newest state of each subscription that was ever seen."""
     s = subscription_states.c
     columns = (s.subscription, *(s[name] for name in FACTS))
-    found = connection.execute(select(s.id, s.as_of, *columns).where(s.current, s.subscription.in_(list(ids))))
+    found = connection.execute(select(s.id, s.as_of, *columns).where(s.current, among(s.subscription, ids)))
     return {row[2]: State(row[0], Facts(*row[2:]), row[1]) for row in found}
 
 
@@ -80,7 +80,7 @@ def append(connection: Connection, before: Mapping[str, State], seen: Sequence[F
     state = subscription_states
     changed = [facts for facts in seen if facts.id not in before or before[facts.id].facts != facts]
     if old := [before[facts.id].number for facts in changed if facts.id in before]:
-        connection.execute(state.update().where(state.c.id.in_(old)).values(current=False))
+        connection.execute(state.update().where(among(state.c.id, old)).values(current=False))
     if changed:
         rows = [{"subscription": facts.id, **facts._asdict(), "as_of": as_of[facts.id]} for facts in changed]
         connection.execute(state.insert(), [{name: value for name, value in row.items() if name != "id"} for row in rows])
@@ -90,17 +90,17 @@ def append(connection: Connection, before: Mapping[str, State], seen: Sequence[F
         if (before[identifier].as_of or 0) < as_of[identifier]:
             later.setdefault(as_of[identifier], []).append(before[identifier].number)
     for moment, numbers in later.items():
-        connection.execute(state.update().where(state.c.id.in_(numbers)).values(as_of=moment))
+        connection.execute(state.update().where(among(state.c.id, numbers)).values(as_of=moment))
 
 
 def rows(connection: Connection, ids: Iterable[str]) -> dict[str, Row]:
     """The web app's rows of these subscriptions, held until the transaction ends."""
-    return _rows(connection, subscriptions.c.stripe_subscription_id.in_(list(ids)), hold=True)
+    return _rows(connection, among(subscriptions.c.stripe_subscription_id, ids), hold=True)
 
 
 def hold_users(connection: Connection, ids: Iterable[str]) -> None:
     """Hold users, as everybody does who grants something or writes their rows, and in one order."""
-    held = select(users.c.id).where(users.c.id.in_(list(ids))).order_by(users.c.id).with_for_update(key_share=True)
+    held = select(users.c.id).where(among(users.c.id, ids)).order_by(users.c.id).with_for_update(key_share=True)
     connection.execute(held).all()
 
 
@@ -150,7 +150,7 @@ def write(connection: Connection, before: Mapping[str, Row], seen: Sequence[tupl
 def uncover(connection: Connection, of: Iterable[str], now: datetime) -> dict[str, dict[str, Any]]:
     """Where a user's newest row does not entitle and another does, lift that one a second above: the web app looks at the newest alone."""
     by_user: dict[str, list[tuple[str, Row]]] = {}
-    for identifier, row in _rows(connection, subscriptions.c.user_id.in_(list(of)), hold=True).items():
+    for identifier, row in _rows(connection, among(subscriptions.c.user_id, of), hold=True).items():
         by_user.setdefault(row.user_id, []).append((identifier, row))
     changes: dict[str, dict[str, Any]] = {}
     for theirs in by_user.values():

@@ -12,12 +12,14 @@ from sqlalchemy import Connection, select
 
 from aura_cli.audit.log import Notice, tell_customers
 from aura_cli.db.shared import token_balances
-from aura_cli.outbox.queue import enqueue
+from aura_cli.db.types import among
+from aura_cli.outbox.queue import enqueue_all
 from aura_cli.subscriptions import customers, keeping
 from aura_cli.subscriptions.billing_owner import reigns
 from aura_cli.subscriptions.booking import book_first_month, book_renewal, book_top_up, rows_of
 from aura_cli.subscriptions.keeping import Facts, Row, State
 from aura_cli.subscriptions.stripe import NEAREST, Customer
+from aura_cli.subscriptions.tables import grants
 from aura_cli.webhooks.batch import Batch, Delivered, Handlers, Surroundings
 from aura_cli.webhooks.deeds import Result, act, buyer
 from aura_cli.webhooks.inbox import Event, Handled, failed
@@ -110,10 +112,12 @@ def _keep_rows(batch: Batch) -> None:
     for identifier, change in keeping.uncover(batch.connection, users, batch.now).items() if users else ():
         batch.changed(identifier, "subscriptions", identifier, change)
     tell_customers(batch.connection, [notice for facts, user in theirs if (notice := _notice(batch, facts, user, before, changes))])
-    for facts, user in theirs:
-        if facts.id in changes and facts.entitles(batch.now) and not _entitled(before.get(facts.id), batch.now):
-            payload = {"template": "subscription_confirmation", "user_id": user, "subscription": facts.id, "price": facts.price}
-            enqueue(batch.connection, MAIL, f"subscription_confirmation:{facts.id}", payload)
+    started = [
+        {"template": "subscription_confirmation", "user_id": user, "subscription": facts.id, "price": facts.price}
+        for facts, user in theirs
+        if facts.id in changes and facts.entitles(batch.now) and not _entitled(before.get(facts.id), batch.now)
+    ]
+    enqueue_all(batch.connection, MAIL, {f"subscription_confirmation:{mail['subscription']}": mail for mail in started})
 
 
 def _entitled(row: Row | None, now: datetime) -> bool:
@@ -138,14 +142,21 @@ def _notice(batch: Batch, facts: Facts, user: str, before: Mapping[str, Row], ch
 
 def _book(batch: Batch) -> None:
     """Book what is due, first months before renewals, for users who are held; note what it did to their balances."""
+    causes = [cause for dues in batch.dues.values() for cause in dues]
+    if not causes:
+        return
+    booked = set(batch.connection.execute(select(grants.c.cause).where(among(grants.c.cause, causes))).scalars())
+    for dues in batch.dues.values():
+        for cause in booked & dues.keys():
+            del dues[cause]
     events = {due.user_id: event for dues in batch.dues.values() for due, event in dues.values()}
     if not events:
         return
     keeping.hold_users(batch.connection, events)
     before = _balances(batch.connection, events)
     for kind, book in _BOOK.items():
-        if dues := [due for due, _ in batch.dues[kind].values()]:
-            book(batch.connection, rows_of(dues), "webhook")
+        if given := [due for due, _ in batch.dues[kind].values()]:
+            book(batch.connection, rows_of(batch.connection, given), "webhook")
     for user, after in _balances(batch.connection, events).items():
         if after != before.get(user):
             batch.changed(events[user], "token_balances", user, {"before": before.get(user), "after": after})
@@ -154,7 +165,7 @@ def _book(batch: Batch) -> None:
 def _balances(connection: Connection, users: Iterable[str]) -> dict[str, dict[str, Any]]:
     b = token_balances.c
     columns = (b.balance, b.monthly_allocation, b.total_purchased, b.last_reset_at)
-    found = connection.execute(select(b.user_id, *columns).where(b.user_id.in_(list(users))))
+    found = connection.execute(select(b.user_id, *columns).where(among(b.user_id, users)))
     return {str(user): dict(zip((column.name for column in columns), values, strict=True)) for user, *values in found}
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, func, literal_column, select
 from aura_cli.db.engine import is_sqlite, load
 from aura_cli.db.leases import is_dead
 from aura_cli.db.shared import users
-from aura_cli.db.types import moved_by, utc_now
+from aura_cli.db.types import among, moved_by, utc_now
 from aura_cli.webhooks.envelope import Arrival
 from aura_cli.webhooks.tables import webhook_attempts, webhook_events
 
@@ -62,13 +62,13 @@ class Handled:
 
 def store(connection: Connection, arrivals: Sequence[Arrival]) -> set[str]:
     """Store what is not there yet, in one statement; returns the ids that are new. The caller's commit makes it durable."""
-    rows = {arrival.id: arrival for arrival in arrivals}
+    rows = {arrival.id: arrival for arrival in sorted(arrivals, key=lambda arrival: arrival.id)}  # two listeners take locks in one order
     values = [[getattr(row, name) for row in rows.values()] for name in _COLUMNS]
     if not is_sqlite(connection):
         cursor: Any = connection.connection.cursor()
         with cursor:
             return {row[0] for row in cursor.execute(_STORE, values).fetchall()}
-    known = set(connection.execute(select(webhook_events.c.id).where(webhook_events.c.id.in_(rows))).scalars())
+    known = set(connection.execute(select(webhook_events.c.id).where(among(webhook_events.c.id, rows))).scalars())
     fresh = [row for row in zip(*values, strict=True) if row[0] not in known]
     load(connection, webhook_events, _COLUMNS, fresh)
     return {row[0] for row in fresh}
@@ -81,7 +81,7 @@ def claim(connection: Connection, owner: str, *, limit: int, ids: Sequence[str] 
     """
     e = webhook_events.c
     held = and_(e.state == "processing", e.due_at > utc_now())
-    wanted = and_(e.id.in_(ids), ~held) if ids else e.due_at <= utc_now()
+    wanted = and_(among(e.id, ids), ~held) if ids else e.due_at <= utc_now()
     chosen = select(e.id).where(wanted).order_by(e.due_at).limit(limit).with_for_update(skip_locked=True)
     lease = moved_by(utc_now(), literal_column(str(LEASE_SECONDS)))
     taken = {"state": "processing", "lease_owner": owner, "due_at": lease, "attempts": e.attempts + 1}
@@ -105,7 +105,7 @@ def settle(connection: Connection, owner: str, handled: Sequence[Handled]) -> bo
             values["due_at"] = moved_by(utc_now(), literal_column(str(retry)))
         elif state in ("done", "dead"):
             values["finished_at"] = utc_now()
-        mine = and_(e.id.in_([one.event.id for one in members]), e.state == "processing", e.lease_owner == owner)
+        mine = and_(among(e.id, [one.event.id for one in members]), e.state == "processing", e.lease_owner == owner)
         if connection.execute(webhook_events.update().where(mine).values(values)).rowcount != len(members):
             return False
     rows = [{"event": one.event.id, "outcome": _said(one), "note": one.note, "changes": list(one.changes) or None} for one in handled]
@@ -117,7 +117,7 @@ def settle(connection: Connection, owner: str, handled: Sequence[Handled]) -> bo
 def give_back(connection: Connection, owner: str, events: Sequence[Event] | None = None) -> None:
     """Let others have what `owner` claimed and did not finish, or those `events` of it; the attempt does not count."""
     e = webhook_events.c
-    held = e.due_at.is_not(None) if events is None else e.id.in_([event.id for event in events])
+    held = e.due_at.is_not(None) if events is None else among(e.id, [event.id for event in events])
     mine = and_(held, e.state == "processing", e.lease_owner == owner)
     values = {"state": "received", "lease_owner": None, "due_at": utc_now(), "attempts": e.attempts - 1}
     connection.execute(webhook_events.update().where(mine).values(values))
@@ -137,7 +137,7 @@ def free_the_dead(connection: Connection) -> int:
 def read(connection: Connection, ids: Sequence[str]) -> list[Event]:
     """Stored events as they are, oldest first, claimed by nobody."""
     e = webhook_events.c
-    return [Event(*row) for row in connection.execute(select(*_event_columns()).where(e.id.in_(ids)).order_by(e.created, e.id))]
+    return [Event(*row) for row in connection.execute(select(*_event_columns()).where(among(e.id, ids)).order_by(e.created, e.id))]
 
 
 def failed(event: Event, error: str, *, final: bool = False) -> Handled:
@@ -161,7 +161,7 @@ def again(connection: Connection, ids: Iterable[str]) -> list[str]:
     e = webhook_events.c
     held = and_(e.state == "processing", e.due_at > utc_now())
     values = {"state": "received", "due_at": utc_now(), "attempts": 0, "lease_owner": None, "finished_at": None, "outcome": None}
-    statement = webhook_events.update().where(e.id.in_(list(ids)), ~held).values(values).returning(e.id)
+    statement = webhook_events.update().where(among(e.id, ids), ~held).values(values).returning(e.id)
     return list(connection.execute(statement).scalars())
 
 

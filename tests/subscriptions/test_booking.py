@@ -38,7 +38,7 @@ def in_order(causes: Sequence[tuple[str, Due]]) -> int:
 def book(connection: Connection, batch: Sequence[tuple[str, Due]]) -> None:
     for kind, function in BOOK.items():
         if dues := [one for name, one in batch if name == kind]:
-            function(connection, rows_of(dues), "test")
+            function(connection, rows_of(connection, dues), "test")
 
 
 def forget(engine: Engine) -> None:
