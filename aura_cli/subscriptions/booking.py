@@ -112,9 +112,8 @@ def book_renewal(connection: Connection, dues: Select[Any] | TextualSelect, reas
     )
     kept, held = _kept(newest), token_balances.alias("held")
     allocation = case((held.c.monthly_allocation > 0, held.c.monthly_allocation), else_=MONTHLY_ALLOCATION)
-    reset = case((held.c.last_reset_at > newest.c.at, held.c.last_reset_at), else_=newest.c.at)
     source = newest.join(kept, kept.c.user_id == newest.c.user_id).outerjoin(held, held.c.user_id == newest.c.user_id)
-    rows = select(newest.c.user_id, _fitting(allocation, kept.c.tokens), allocation, reset).select_from(source)
+    rows = select(newest.c.user_id, _fitting(allocation, kept.c.tokens), allocation, newest.c.at).select_from(source)
     columns = ["balance", "monthly_allocation", "last_reset_at"]
     made = upsert(connection, token_balances).from_select(["user_id", *columns], rows.where(newest.c.user_id.is_not(None)))
     values = {name: made.excluded[name] for name in columns}

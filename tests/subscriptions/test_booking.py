@@ -74,6 +74,17 @@ def test_the_order_does_not_matter(engine: Engine, kinds: list[tuple[str, int]],
         assert connection.execute(select(token_balances.c.total_purchased)).scalar_one() == bought
 
 
+def test_a_second_subscription_is_told_of_before_a_renewal_of_the_first(engine: Engine) -> None:
+    """The balance dates from the renewal, which is the last reset there was, whichever of them came first."""
+    forget(engine)
+    for kind, at in (("initial", 30), ("renewal", 25), ("initial", 0)):
+        with writing(engine) as connection:
+            book(connection, [due(kind, at, MONTH)])
+    with reading(engine) as connection:
+        found = connection.execute(select(token_balances.c.balance, token_balances.c.last_reset_at)).one()
+    assert tuple(found) == (2 * MONTH, START + timedelta(hours=25))
+
+
 @pytest.mark.parametrize("kind", ["initial", "renewal"])
 def test_what_the_web_app_gave_is_not_given_again(engine: Engine, kind: str) -> None:
     """A reset of the web app's at or after the cause has dealt with it; the ledger remembers the cause as settled."""
