@@ -41,6 +41,7 @@ EPILOG = """Global options, before or after the verb: --json  -q/--quiet  -y/--y
 6 conflict, 7 service error, 8 unreachable, 9 partly failed."""
 
 _FLAGS = {"--json": "as_json", "--quiet": "quiet", "--yes": "yes", "--dry-run": "dry_run", "--debug": "debug"}
+_TYPED = {"int": "N", "int range": "N", "float": "NUMBER", "float range": "NUMBER", "str": "TEXT"}  # a type's name → how the help shows it
 _LETTERS = {"q": "quiet", "y": "yes", "n": "dry_run"}
 
 
@@ -97,6 +98,7 @@ class LazyGroup(TyperGroup):
             single.command(cmd_name, context_settings=getattr(target, "context_settings", None))(target)
             command = typer.main.get_command(single)
         command.name = cmd_name
+        _in_plain_words(command)
         return command
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
@@ -112,6 +114,15 @@ class LazyGroup(TyperGroup):
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _in_plain_words(command: Command) -> None:
+    """Say of each option what a person types (not `<int range>`), and of each verb its first line whole, whatever the terminal's width."""
+    for parameter in command.params:
+        parameter.metavar = parameter.metavar or _TYPED.get(parameter.type.name)
+    for verb in getattr(command, "commands", {}).values():
+        verb.short_help = (verb.help or "").partition("\n\n")[0]
+        _in_plain_words(verb)
 
 
 def _print_version(asked: bool) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -71,6 +72,11 @@ class Console:
     @property
     def is_terminal(self) -> bool:
         return self.out.isatty()
+
+    @property
+    def width(self) -> int | None:
+        """How many characters a line of the terminal has; None where the result goes elsewhere."""
+        return shutil.get_terminal_size().columns if self.is_terminal else None
 
     def redact(self, text: str) -> str:
         """`text` without the configured secrets and without anything that has a credential's shape."""
@@ -268,7 +274,7 @@ class Console:
         fitting = _fitting(columns, shown, terminal.width)
         table = Table(*fitting, box=box.SIMPLE_HEAD, pad_edge=False)
         for record in shown:
-            table.add_row(*(Text(_brief(record[name])) for name in fitting))
+            table.add_row(*(Text(brief(record[name])) for name in fitting))
         terminal.print(table)
         if left_out := columns[len(fitting) :]:
             self.say(f"No room for {', '.join(left_out)}: choose with --columns, or see all with --format csv")
@@ -280,17 +286,26 @@ class Console:
 
 def _fitting(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], width: int) -> Sequence[str]:
     """As many of the first `columns` as `width` characters hold uncut, and never none: half a value cannot be copied."""
-    taken = 0
+    taken = -1  # three characters between two columns, and one at each end
     for number, name in enumerate(columns):
-        taken += max(len(name), *(len(_brief(row[name])) for row in rows)) + 2
+        taken += max(len(name), *(len(brief(row[name])) for row in rows)) + 3
         if taken > width and number:
             return columns[:number]
     return columns
 
 
-def _brief(value: object) -> str:
-    """A value as a person reads it in a table: times to the minute (UTC)."""
-    return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}" if isinstance(value, datetime) else _in_a_line(value)
+def brief(value: object) -> str:
+    """A value as a person reads it: times to the minute (UTC), numbers in groups of three, yes and no."""
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M}Z"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else _in_a_line(value)
+
+
+def described(facts: Mapping[str, object]) -> Iterator[str]:
+    """What is known of one thing, a line each: names and values in two columns, without what is empty."""
+    known = {name.replace("_", " "): shown for name, value in facts.items() if (shown := brief(value))}
+    width = max(map(len, known), default=0)
+    return (f"{name:<{width}}  {shown}" for name, shown in known.items())
 
 
 def _names(row: object) -> list[str]:

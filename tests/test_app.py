@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -168,6 +169,14 @@ def test_signals(aura: Aura, postgres_database: str, number: int, code: int) -> 
     assert (process.returncode, out) == (code, "")
     assert "safe point" in err
     assert "Traceback" not in err
+
+
+def test_helps_are_written_for_people(aura: Aura) -> None:
+    """No type of the parser's where something is to be typed, and no line cut off, however narrow the terminal."""
+    for words in (("users",), ("users", "sync"), ("sandbox",), ("subscriptions", "reconcile"), ("balance", "grant")):
+        text = aura(*words, "--help", env={"COLUMNS": "60", "TERMINAL_WIDTH": "60"}).out
+        assert not re.search(r"<(int|float|str)\b", text), words
+        assert not re.search(r"\w\.\.\.$", text, re.MULTILINE), words
 
 
 def test_a_closed_pipe_is_quiet(aura: Aura) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from aura_cli.console import MASK, Console, Format, _fitting, cell, rfc3339
+from aura_cli.console import MASK, Console, Format, _fitting, cell, described, rfc3339
 from aura_cli.errors import ConfigurationError, ConflictError, UsageError
 from tests.parts.program import REPOSITORY
 from tests.parts.terminal import on_a_terminal
@@ -276,11 +276,30 @@ def test_the_answer_is_no(tmp_path: Path, keys: str, code: int) -> None:
     assert (found, "Write? [y/N]" in shown, "Not confirmed; nothing was changed" in shown) == (code, True, bool(code))
 
 
+def test_what_is_known_of_one_thing() -> None:
+    """Two columns; times, numbers, yes and no as tables have them; nothing for what is empty."""
+    facts = {
+        "id": "sub_1",
+        "created_at": datetime(2026, 11, 22, 10, 0, tzinfo=UTC),
+        "tokens": 10_000,
+        "paid": True,
+        "name": None,
+        "seen": 0,
+    }
+    assert list(described(facts)) == [
+        "id          sub_1",
+        "created at  2026-11-22 10:00Z",
+        "tokens      10,000",
+        "paid        yes",
+        "seen        0",
+    ]
+
+
 WIDE = [{"id": "sub_1234567890", "when": datetime(2026, 11, 22, 10, 0, tzinfo=UTC), "who": "x" * 40}]
 
 
 @pytest.mark.parametrize(
-    ("width", "columns"), [(200, ["id", "when", "who"]), (76, ["id", "when", "who"]), (73, ["id", "when"]), (20, ["id"]), (3, ["id"])]
+    ("width", "columns"), [(200, ["id", "when", "who"]), (79, ["id", "when", "who"]), (78, ["id", "when"]), (20, ["id"]), (3, ["id"])]
 )
 def test_a_table_shows_whole_values_or_leaves_a_column_out(width: int, columns: list[str]) -> None:
     """What does not fit is left out from the end, never cut; the first column stays."""

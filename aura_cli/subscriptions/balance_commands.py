@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import typer
 
-from aura_cli.console import cell
+from aura_cli.console import brief, described
 from aura_cli.runtime import Runtime
 
 app = typer.Typer(help="Token balances and the grants behind them.", rich_markup_mode=None, no_args_is_help=True)
@@ -40,9 +40,11 @@ def show(ctx: typer.Context, who: str = WHO) -> None:
         found = balance(connection, resolve(connection, who).id)
 
     def lines() -> Iterator[str]:
-        yield from (f"{name:<20}{cell(value)}" for name, value in vars(found).items() if name != "grants")
+        if found.balance is None:
+            yield "No balance yet."
+        yield from described({**vars(found), "grants": len(found.grants)})
         for grant in found.grants:
-            yield f"  {cell(grant.granted_at):<34}{grant.kind:<10}{grant.tokens:>12,}  {grant.cause}  {grant.reason or ''}"
+            yield f"  {brief(grant.granted_at)}  {grant.kind:<9} {brief(grant.tokens):>13}  {grant.cause}  {grant.reason or ''}".rstrip()
 
     runtime.console.result(found, lines)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from aura_cli.console import Format, cell
+from aura_cli.console import Format, brief, described
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def reconcile(
             save(runtime.engine, planned.plan, identity, save_plan)
         result = _apply(runtime, planned, held, max_changes, progress) if apply else work.report(runtime.engine, planned)
         runtime.console.end_progress()
-        runtime.console.result(result, lambda: _told(result, apply=apply, saved=f"aura apply {save_plan}" if save_plan else ""))
+        saved = f"aura apply {save_plan}" if save_plan else ""
+        runtime.console.result(result, lambda: _told(result, runtime.console.width, apply=apply, saved=saved))
     if result.left:
         raise typer.Exit(3)
 
@@ -114,7 +115,7 @@ def show(ctx: typer.Context, who: str = typer.Argument(..., metavar="WHO", help=
     def lines() -> Iterator[str]:
         for index, row in enumerate(found):
             yield from ([""] if index else [])
-            yield from (f"{name:<22}{cell(value)}" for name, value in vars(row).items())
+            yield from described(vars(row))
         if not found:
             yield "No subscription."
 
@@ -173,11 +174,17 @@ def _progress(runtime: Runtime) -> Progress:
     return Progress(step, runtime.console.say)
 
 
-def _told(result: Reconciliation, *, apply: bool, saved: str = "") -> Iterator[str]:
-    """The drift, a line each, and what became of it."""
+def _told(result: Reconciliation, width: int | None, *, apply: bool, saved: str = "") -> Iterator[str]:
+    """The drift, a line each (where `width` is too narrow for one, its parts below), and what became of it."""
     for change in result.drift:
         about = change.subscription or (change.after or {}).get("stripe_customer_id") or change.key
-        yield f"{change.kind:<17} {about:<29.29} {_difference(change.before, change.after)}"
+        parts = _difference(change.before, change.after)
+        line = f"{change.kind:<17} {about:<29} {', '.join(parts)}"
+        if width is None or len(line) <= width:
+            yield line
+        else:
+            yield f"{change.kind:<17} {about}"
+            yield from (f"  {part}" for part in parts)
     found = sum(result.counts.values())
     yield f"{result.remote:,} subscriptions at Stripe, {result.local:,} here: " + (f"{found:,} differences." if found else "no drift.")
     if found:
@@ -188,17 +195,17 @@ def _told(result: Reconciliation, *, apply: bool, saved: str = "") -> Iterator[s
         yield f"Nothing was written; repair it with {saved or '--apply'}."
 
 
-def _difference(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str:
+def _difference(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[str]:
     """A change in a few words: what becomes of what, or the telling parts of what is new or only reported."""
     both = [name for name in after or {} if name in (before or {})]
     if before and after and both:
-        return ", ".join(f"{name}: {_short(before[name])} → {_short(after[name])}" for name in both)
+        return [f"{name}: {_short(before[name])} → {_short(after[name])}" for name in both]
     facts = {name: value for name, value in (after or before or {}).items() if name in _TELLING and value is not None}
-    return ", ".join(f"{name} {_short(value)}" for name, value in facts.items())
+    return [f"{name}: {_short(value)}" for name, value in facts.items()]
 
 
 def _short(value: object) -> str:
-    return "nothing" if value is None else str(value).replace(".000000Z", "Z")
+    return "nothing" if value is None else brief(value).replace(".000000Z", "Z")
 
 
 def _stats_lines(found: Stats) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from aura_cli.console import Format
+from aura_cli.console import Format, brief
 from aura_cli.errors import AttentionNeeded, PartialFailure, UsageError
 from aura_cli.runtime import Runtime
 
@@ -47,7 +47,7 @@ class Verified:
 @app.command()
 def sync(
     ctx: typer.Context,
-    who: str | None = typer.Argument(None, help=f"{WHO_HELP}; - reads an access token. Without: everybody."),
+    who: str | None = typer.Argument(None, metavar="[WHO]", help=f"{WHO_HELP}; - reads an access token. Without: everybody."),
     fresh: bool = typer.Option(False, "--fresh", help="Begin anew instead of carrying on a scan that was broken off."),
     max_rps: float | None = typer.Option(None, "--max-rps", min=0, help="Requests a second to Privy; 0: no limit. Default 20."),
 ) -> None:
@@ -144,7 +144,7 @@ def list_(
 
 
 @app.command()
-def show(ctx: typer.Context, who: str = typer.Argument(help=WHO_HELP)) -> None:
+def show(ctx: typer.Context, who: str = typer.Argument(metavar="WHO", help=WHO_HELP)) -> None:
     """Show one person: the row, what Privy says, the subscription.
 
     Example: aura users show cus_SandboxCustomer00
@@ -160,7 +160,7 @@ def show(ctx: typer.Context, who: str = typer.Argument(help=WHO_HELP)) -> None:
 
 @app.command()
 def verify_token(
-    ctx: typer.Context, source: str = typer.Argument("-", help="- : standard input, or a prompt.", show_default=False)
+    ctx: typer.Context, source: str = typer.Argument("-", metavar="[-]", help="- : standard input, or a prompt.", show_default=False)
 ) -> None:
     """Check an access token of Privy's, given on standard input or typed at a hidden prompt.
 
@@ -175,7 +175,7 @@ def verify_token(
     found = Verified(**asdict(claims), user=_known_as(runtime, claims.did))
 
     def lines() -> Iterator[str]:
-        yield f"Good: {found.did}, session {found.session or '–'}, until {found.expires_at:%Y-%m-%d %H:%M:%S} UTC"
+        yield f"Good: {found.did}, session {found.session or '–'}, until {brief(found.expires_at)}"
         yield f"User: {found.user or 'not known here (aura users sync brings them in)'}"
 
     runtime.console.result(found, lines)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, func, or_, select
 
+from aura_cli.console import described
 from aura_cli.db.engine import reading
 from aura_cli.db.shared import subscriptions, users
 from aura_cli.users.tables import privy_users
@@ -124,12 +125,8 @@ def known_as(connection: Connection, did: str) -> str | None:
 
 
 def lines(found: Profile) -> Iterator[str]:
-    """A profile as a person reads it: name and value, without what is empty."""
+    """A profile as a person reads it."""
     accounts = found.linked_accounts if isinstance(found.linked_accounts, list) else []
     kinds = ", ".join(str(account.get("type")) for account in accounts if isinstance(account, dict))
     subscription = {f"subscription {name}": value for name, value in asdict(found.subscription).items()} if found.subscription else {}
-    facts = {**asdict(found.user), "linked accounts": kinds, "subscriptions": found.subscriptions, **subscription}
-    for name, value in facts.items():
-        if value not in (None, ""):
-            shown = f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else value
-            yield f"{name.replace('_', ' ')}: {shown}"
+    return described({**asdict(found.user), "linked accounts": kinds, "subscriptions": found.subscriptions, **subscription})

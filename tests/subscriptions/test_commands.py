@@ -218,7 +218,18 @@ def test_the_figures_on_a_terminal(books: Books, tmp_path: Path) -> None:
     assert max(len(line) for line in shown.splitlines()) <= 100
 
 
-def on_a_terminal(args: tuple[str, ...], environment: dict[str, str], cwd: Path) -> str:
+def test_a_long_difference_on_a_terminal(books: Books, tmp_path: Path) -> None:
+    """A change that one line has no room for stands below its subscription, a column a line; nothing is cut."""
+    variables = {**books.variables, "PATH": os.environ["PATH"], "COLUMNS": "80"}
+    lines = on_a_terminal(("subscriptions", "reconcile"), variables, tmp_path, code=3).splitlines()
+    starts = [number for number, line in enumerate(lines) if re.fullmatch(r"period +sub_\w+", line)]
+    assert starts
+    for number in starts:
+        assert {line.split(":")[0] for line in lines[number + 1 : number + 3]} == {"  current_period_start", "  current_period_end"}
+    assert max(len(line) for line in lines if "_period_" in line) <= 80
+
+
+def on_a_terminal(args: tuple[str, ...], environment: dict[str, str], cwd: Path, code: int = 0) -> str:
     """What a command shows on a terminal."""
     leader, follower = pty.openpty()
     itself = {**environment, "PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "xterm", "NO_COLOR": "1", "LANG": "C.UTF-8"}
@@ -234,7 +245,7 @@ def on_a_terminal(args: tuple[str, ...], environment: dict[str, str], cwd: Path)
         pass
     finally:
         os.close(leader)
-    assert process.wait(60) == 0, seen
+    assert process.wait(60) == code, seen
     return seen.decode().replace("\r\n", "\n")
 
 
