@@ -53,7 +53,7 @@ KNOWN: Mapping[str, Known] = {
     "AURA_BILLING_OWNER": Known("Who grants balances: `web` or `aura`."),
     "AURA_STRIPE_WEBHOOK_SECRETS": Known("More signing secrets: a JSON object, label to secret.", secret=True),
     "AURA_RETIRED_ENCRYPTION_KEYS": Known("Keys that only open: a JSON object, label to key.", secret=True),
-    "AURA_FORWARD_URL": Known("Where events that stop servers go on to."),
+    "AURA_FORWARD_URL": Known("Where events that stop servers go on to, signed anew.", credential="STRIPE_WEBHOOK_SECRET"),
     "AURA_INVITE_URL": Known("The shape of an invitation's link."),
     "AURA_ALERT_TO": Known("Who is told when something changes for the worse."),
     "AURA_PROVIDERS_DIR": Known("Provider files that add or override.", credential="INTEGRATION_ENCRYPTION_KEY"),

@@ -1,56 +1,72 @@
-"""Workers as threads beside a listener: woken by what arrives, counted in its metrics, ended with it."""
+"""Who works on what arrived: workers, and one who forwards, in threads beside a listener or alone."""
 
-import asyncio
 import logging
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event, Thread
+from time import monotonic
 
 from sqlalchemy import Engine
 
 from aura_cli.transport import Service
 from aura_cli.webhooks.batch import Surroundings
+from aura_cli.webhooks.forwarding import Forwarded, Forwarding
 from aura_cli.webhooks.inbox import Handled
-from aura_cli.webhooks.metrics import Metrics
 from aura_cli.webhooks.worker import Worker
 
 LOG = logging.getLogger("aura_cli.webhooks")
 _LOOK_SECONDS = 0.02
 
 
-@dataclass
+@dataclass(eq=False)
 class Crew:
-    """So many workers. `wake` set: something is there to do."""
+    """So many workers, and who forwards if there are any. `wake` set: something is there to do. `on_handled` is called in their threads."""
 
     engine: Engine
     stripe: Service | None
     surroundings: Surroundings
-    metrics: Metrics
     size: int
+    forwarding: Forwarding | None = None
+    on_handled: Callable[[Sequence[Handled]], None] = lambda handled: None
     wake: Event = field(default_factory=Event)
     _stop: Event = field(default_factory=Event)
-    _threads: Sequence[Thread] = ()
+    _threads: list[Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        """Begin, in the running loop."""
-        self._loop = asyncio.get_running_loop()
-        workers = [Worker(self.engine, self.stripe, self.surroundings, on_handled=self._count) for _ in range(self.size)]
-        self._threads = [Thread(target=one.run, args=(self._stop, self.wake), name="webhook-worker", daemon=True) for one in workers]
+        """Begin to work on whatever comes."""
+        self._threads = [
+            Thread(target=one.run, args=(self._stop, self.wake), name="webhook-worker", daemon=True) for one in self._workers()
+        ]
+        if self.forwarding and self.size:
+            self._threads.append(Thread(target=self.forwarding.run, args=(self._stop,), name="webhook-forwarding", daemon=True))
         for thread in self._threads:
             thread.start()
 
-    async def stop(self, until: float) -> None:
-        """Let each finish its batch, until a moment (loop time): what a worker holds after that comes back when its lease ends."""
+    def stop(self, seconds: float) -> None:
+        """Let each finish what it has in hand, so many seconds at most: what one holds after that is free when its lease ends."""
         self._stop.set()
-        while any(thread.is_alive() for thread in self._threads) and self._loop.time() < until:
+        until = monotonic() + seconds
+        while (left := [thread for thread in self._threads if thread.is_alive()]) and monotonic() < until:
             self.wake.set()
-            await asyncio.sleep(_LOOK_SECONDS)
-        if left := sum(thread.is_alive() for thread in self._threads):
-            LOG.warning("%d workers had not finished; what they were at is done again when its lease ends", left)
+            left[0].join(_LOOK_SECONDS)
+        if left:
+            LOG.warning("%d workers had not finished; what they were at is done again when its lease ends", len(left))
 
-    def _count(self, handled: Sequence[Handled]) -> None:
-        """From a worker's thread."""
-        outcomes = Counter(one.outcome if one.state == "done" else one.state for one in handled)
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.metrics.handled.update, outcomes)
+    def drain(self) -> list[Forwarded]:
+        """Do all that is due now, then return; what was forwarded. Raises what a worker could not go on for."""
+        with ThreadPoolExecutor(self.size) as pool:
+            try:
+                for done in [pool.submit(self._drain, worker) for worker in self._workers()]:
+                    done.result()
+            except BaseException:
+                self._stop.set()
+                raise
+        return self.forwarding.once(self._stop) if self.forwarding else []
+
+    def _drain(self, worker: Worker) -> None:
+        while not self._stop.is_set() and worker.once():
+            pass
+
+    def _workers(self) -> list[Worker]:
+        return [Worker(self.engine, self.stripe, self.surroundings, on_handled=self.on_handled) for _ in range(self.size)]

@@ -8,8 +8,10 @@ acknowledge before it works, and Stripe sends again what was not acknowledged).
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -21,6 +23,8 @@ from aura_cli.transport import Service
 from aura_cli.webhooks.batch import Handlers, Surroundings
 from aura_cli.webhooks.crew import Crew
 from aura_cli.webhooks.envelope import BadEvent, read
+from aura_cli.webhooks.forwarding import Forwarding
+from aura_cli.webhooks.inbox import Handled
 from aura_cli.webhooks.intake import Bounds, Intake, NotStored
 from aura_cli.webhooks.metrics import Metrics
 from aura_cli.webhooks.signature import SignatureRefused, verify
@@ -191,6 +195,7 @@ def make_app(
     stripe: Service | None = None,
     handlers: Handlers | None = None,
     forwards: bool = False,
+    forwarding: Forwarding | None = None,
     limits: Limits | None = None,
     trusted_proxies: int = 0,
     clock: Callable[[], float] = time.time,
@@ -200,11 +205,12 @@ def make_app(
     `engine` is on a database of this program's schema (`aura db upgrade`); `secrets` is label → signing secret; `livemode` None takes
     live and test events, else those of the other mode are refused. So many `workers`, threads of this process, handle what is stored:
     they ask `stripe` how things are now, and without it believe the events; `handlers` are yours; with `forwards` the events that stop
-    servers go into the outbox. As a sub-application its paths stand below its prefix. It raises ConfigurationError when it starts on a
-    database with another schema.
+    servers go into the outbox, out of which `forwarding` takes them on. As a sub-application its paths stand below its prefix. It raises
+    ConfigurationError when it starts on a database with another schema.
     """
     limits, metrics = limits or Limits(), Metrics()
-    crew = Crew(engine, stripe, Surroundings(forwards, handlers or Handlers()), metrics, workers)
+    surroundings = Surroundings(forwards or forwarding is not None, handlers or Handlers())
+    crew = Crew(engine, stripe, surroundings, workers, forwarding)
     intake = Intake(engine, metrics, secrets, limits.intake, crew.wake.set)
     listener = Listener(intake, metrics, secrets, livemode, limits, trusted_proxies, clock)
     app = web.Application(client_max_size=limits.body)
@@ -215,14 +221,23 @@ def make_app(
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         await asyncio.to_thread(require_current, engine)
+        loop = asyncio.get_running_loop()
+        crew.on_handled = partial(_count, loop, metrics)
         intake.start()
         crew.start()
         yield
-        until = listener.leaves_by or asyncio.get_running_loop().time() + limits.grace
-        await asyncio.gather(intake.stop(until), crew.stop(until))
+        until = listener.leaves_by or loop.time() + limits.grace
+        await asyncio.gather(intake.stop(until), asyncio.to_thread(crew.stop, until - loop.time()))
 
     app.cleanup_ctx.append(run)
     return app
+
+
+def _count(loop: asyncio.AbstractEventLoop, metrics: Metrics, handled: Sequence[Handled]) -> None:
+    """From a worker's thread."""
+    outcomes = Counter(one.outcome if one.state == "done" else one.state for one in handled)
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(metrics.handled.update, outcomes)
 
 
 async def _alive(_: web.Request) -> web.Response:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from aura_cli import __version__
 from aura_cli.errors import ServiceError, UnreachableError, UsageError
 from aura_cli.settings import LOOPBACK_HOSTS
 from aura_cli.webhooks.envelope import read
@@ -65,7 +66,8 @@ class Target:
             address = httpx.URL()
         if address.scheme not in ("http", "https") or not address.host:
             raise UsageError(f"{self.url!r} is no web address", "Example: http://127.0.0.1:8787/api/webhooks/stripe")
-        self._client = httpx.Client(timeout=TIMEOUT, trust_env=not is_loopback(self.url))
+        headers = {"User-Agent": f"aura/{__version__}"}
+        self._client = httpx.Client(headers=headers, timeout=TIMEOUT, trust_env=not is_loopback(self.url))
         return self
 
     def __exit__(self, *_: object) -> None:

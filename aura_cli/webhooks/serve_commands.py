@@ -51,6 +51,7 @@ def serve_webhooks(
     Serves plain HTTP: put a proxy that speaks TLS before it. Example: aura serve-webhooks --port 8787
     """
     from aura_cli.subscriptions.billing_owner import configured
+    from aura_cli.webhooks.forwarding import Forwarding
     from aura_cli.webhooks.listener import make_app
     from aura_cli.webhooks.serving import Serving, serve
     from aura_cli.webhooks.signature import secrets_of
@@ -65,6 +66,7 @@ def serve_webhooks(
     mode = runtime.settings.stripe_mode
     if mode is None:
         raise ConfigurationError("STRIPE_SECRET_KEY is not set: it says whether live or test events are meant", "Set it")
+    forwarding = Forwarding.of(runtime.engine, runtime.settings)
     identity = runtime.authorise()
     owner, since = _owner(runtime, wanted)
     app = make_app(
@@ -74,7 +76,7 @@ def serve_webhooks(
         path=path,
         workers=workers,
         stripe=runtime.stripe,
-        forwards=runtime.settings.get("AURA_FORWARD_URL") is not None,
+        forwarding=forwarding,
         trusted_proxies=trusted_proxies,
     )
     with ExitStack() as beside:

@@ -105,15 +105,15 @@ def tail(
     if runtime.settings.stripe_mode == "live":
         raise ConfigurationError("STRIPE_SECRET_KEY is a live key: tail is for test mode", "Use --env, or register an endpoint at Stripe")
     start = moment(since, runtime.clock()) if since else 0
-    target = Target(to, _secret(runtime))
-    _require_consent(runtime, to)
+    target = Target(to, signing_secret(runtime))
+    require_consent(runtime, to)
     feed = Feed(runtime.stripe, start)
     if not since:
         feed.skip_to_now()
     runtime.console.say(f"Events of Stripe's test mode go to {to}; Ctrl-C ends it.")
     with target:
         for sent in follow(feed, target, stop=threading.Event(), say=runtime.console.warn):
-            runtime.console.emit(dump(sent) if runtime.options.as_json else harmless(_line(sent)))
+            runtime.console.emit(dump(sent) if runtime.options.as_json else harmless(sent_line(sent)))
 
 
 def send(
@@ -148,14 +148,14 @@ def send(
         body = _sample(runtime, kind, Wish(**wished))
     else:
         raise UsageError("What is to be sent?", "Name a type, such as invoice.paid, or a --file")
-    target = Target(to, _secret(runtime))
+    target = Target(to, signing_secret(runtime))
     if runtime.options.dry_run:
         _show_prepared(runtime, to, body)
         return
-    _require_consent(runtime, to, made_up=True)
+    require_consent(runtime, to, made_up=True)
     with target:
         sent = target.deliver(body)
-    runtime.console.result(sent, lambda: [_line(sent)])
+    runtime.console.result(sent, lambda: [sent_line(sent)])
     sent.require()
 
 
@@ -184,13 +184,13 @@ def _show_prepared(runtime: Runtime, to: str, body: bytes) -> None:
     runtime.console.result(prepared, lambda: [json.dumps(prepared.event, indent=2, ensure_ascii=False), f"Nothing was sent to {to}."])
 
 
-def _line(sent: Sent) -> str:
+def sent_line(sent: Sent) -> str:
     answered = f"{sent.status} in {sent.seconds * 1000:,.0f} ms" if sent.status else "not reached"
     said = f": {sent.answer}" if sent.answer and not sent.taken else ""
     return " ".join(f"{cell(sent.created)}  {sent.event}  {sent.type} → {answered}{said}".splitlines())
 
 
-def _secret(runtime: Runtime) -> str:
+def signing_secret(runtime: Runtime) -> str:
     """What is signed with: the web app's own secret, or the first of the labelled ones."""
     from aura_cli.webhooks.signature import secrets_of
 
@@ -199,7 +199,7 @@ def _secret(runtime: Runtime) -> str:
     raise ConfigurationError("STRIPE_WEBHOOK_SECRET is not set: it is what events are signed with", "Take that of the server it goes to")
 
 
-def _require_consent(runtime: Runtime, to: str, *, made_up: bool = False) -> None:
+def require_consent(runtime: Runtime, to: str, *, made_up: bool = False) -> None:
     """Raise where a signed event may not leave: the sandbox's never leave the machine, production's need a person's consent."""
     from aura_cli.webhooks.sending import is_loopback
 
