@@ -1,0 +1,129 @@
+"""Taking webhooks in, durably, against an aiohttp server that only verifies their signatures; both in one run, interleaved rounds."""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from aura_cli.db.engine import reading, writing
+from aura_cli.db.migrate import upgrade
+from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET, Addresses, environment
+from aura_cli.webhooks.tables import webhook_events
+from tests.benchmarks.figures import Figure, show
+from tests.parts.books import population
+from tests.parts.migrated import engine_of
+from tests.parts.postgres import newest_postgres
+from tests.parts.program import REPOSITORY
+from tests.parts.stripe import stand_in
+
+SIZE = 6_000  # bytes
+EVENTS = {1: 2_000, 16: 8_000, 64: 8_000}  # by clients
+ROUNDS = 7
+HOLDS = {("postgresql", 64): "≥ 0.65"}
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Server:
+    """Something that takes webhooks."""
+
+    port: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One round: events a second, and seconds that half, and 99 of 100, of the answers took at most."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+@contextmanager
+def started(command: Sequence[str], variables: dict[str, str]) -> Iterator[str]:
+    """A program that says one line when it is ready."""
+    surroundings = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **variables}
+    with subprocess.Popen(
+        [sys.executable, *command], env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as run:
+        assert run.stdout
+        try:
+            yield run.stdout.readline()
+        finally:
+            run.terminate()
+
+
+@contextmanager
+def verifying() -> Iterator[Server]:
+    """The peer."""
+    with started([str(HERE / "webhook_limit.py"), STRIPE_WEBHOOK_SECRET], {}) as line:
+        yield Server(int(line), "/")
+
+
+@contextmanager
+def storing(url: str, home: Path) -> Iterator[Server]:
+    """Ours, as the command runs it."""
+    with stand_in(population()) as stripe:
+        variables = environment(Addresses(stripe.base, stripe.base), home, url)
+        command = ["-m", "aura_cli", "serve-webhooks", "--json", "--port", "0", "--admin-port", "0", "--workers", "0", "--path", "/"]
+        with started(command, variables) as line:
+            yield Server(int(re.findall(r":(\d+)/", json.loads(line)["url"])[0]), "/")
+
+
+def load(server: Server, clients: int, prefix: str) -> Measured:
+    """Send as fast as so many clients can, out of a process of their own."""
+    words = (server.port, server.path, clients, EVENTS[clients], STRIPE_WEBHOOK_SECRET, SIZE, prefix)
+    command = [sys.executable, str(HERE / "webhook_load.py"), *map(str, words)]
+    done = subprocess.run(command, env={"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=True)
+    said: dict[str, Any] = json.loads(done.stdout)
+    return Measured(**said)
+
+
+def compare(engine: Engine, ours: Server, peer: Server, clients: int) -> list[Figure]:
+    """Rounds in turns; the medians."""
+    found: dict[str, list[Measured]] = {"peer": [], "ours": []}
+    for number in range(ROUNDS):
+        found["peer"].append(load(peer, clients, f"p{clients}x{number}x"))
+        found["ours"].append(load(ours, clients, f"o{clients}x{number}x"))
+        with writing(engine) as connection:
+            assert connection.execute(select(func.count()).select_from(webhook_events)).scalar() == EVENTS[clients]
+            connection.execute(webhook_events.delete())
+
+    def middle(side: str, name: str) -> float:
+        return float(statistics.median(getattr(one, name) for one in found[side]))
+
+    kind = engine.dialect.name
+    work = f"intake, {kind}, {clients} clients"
+    rates = (middle("peer", "rate"), middle("ours", "rate"))
+    figures = [Figure(work, f"{rates[0]:,.0f}/s verified", f"{rates[1]:,.0f}/s", rates[1] / rates[0], HOLDS.get((kind, clients), ""))]
+    for name in ("p50", "p99"):
+        most, ms = middle("peer", name) * 1000, middle("ours", name) * 1000
+        figures.append(Figure(f"{work}: {name}", f"{most:.1f} ms", f"{ms:.1f} ms", ms / most))
+    return figures
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+def test_intake(kind: str, tmp_path: Path) -> None:
+    """Verified, stored by a commit that reached the disk, and deduplicated, against verified alone."""
+    with ExitStack() as open_:
+        url = f"sqlite:///{tmp_path / 'aura.db'}"
+        if kind == "postgresql":
+            server = open_.enter_context(newest_postgres())
+            url = server.url(open_.enter_context(server.database()))
+        engine = open_.enter_context(engine_of(url))
+        upgrade(engine)
+        peer, ours = open_.enter_context(verifying()), open_.enter_context(storing(url, tmp_path))
+        show(*(figure for clients in EVENTS for figure in compare(engine, ours, peer, clients)))
+        with reading(engine) as connection:
+            assert connection.execute(select(func.count()).select_from(webhook_events)).scalar() == 0
