@@ -9,13 +9,22 @@ from typing import Any
 
 import pytest
 import stripe
+from sqlalchemy import Engine
 
+from aura_cli.db.engine import writing
+from aura_cli.db.migrate import upgrade
+from aura_cli.outbox.queue import enqueue
 from aura_cli.sandbox.credentials import NOWHERE, STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, Addresses, environment
+from aura_cli.webhooks.deeds import FORWARD
+from aura_cli.webhooks.envelope import Arrival, read
 from aura_cli.webhooks.events import HANDLED
+from aura_cli.webhooks.forwarding import Forwarding
+from aura_cli.webhooks.inbox import store
 from aura_cli.webhooks.samples import Wish, sample
 from aura_cli.webhooks.sending import Target
 from tests.contracts.stripe_parts import client, listening
 from tests.parts.books import population
+from tests.parts.migrated import engine_of
 from tests.parts.outside import node_script
 from tests.parts.program import Aura
 from tests.parts.stripe import stand_in
@@ -108,3 +117,23 @@ def test_tail(endpoint: Endpoint, aura: Aura, sqlite_database: str) -> None:
         }
         assert [endpoint.verified()["id"] for _ in listed] == [event.id for event in listed]
         process.terminate()
+
+
+@pytest.fixture
+def stored(sqlite_database: str) -> Iterator[tuple[Engine, Arrival]]:
+    """An inbox with one event that is years old."""
+    arrival = read(sample("invoice.payment_failed", 1_700_000_000), "web")
+    with engine_of(sqlite_database) as engine:
+        upgrade(engine)
+        with writing(engine) as connection:
+            store(connection, [arrival])
+            enqueue(connection, FORWARD, arrival.id, {"event": arrival.id})
+        yield engine, arrival
+
+
+def test_forwarding(endpoint: Endpoint, stored: tuple[Engine, Arrival]) -> None:
+    """An event that is forwarded to the web app, which verifies with stripe-node, is signed anew as well."""
+    engine, arrival = stored
+    (forwarded,) = Forwarding(engine, Target(endpoint.url, STRIPE_WEBHOOK_SECRET)).once()
+    assert (forwarded.event, forwarded.state) == (arrival.id, "done")
+    assert endpoint.verified()["id"] == arrival.id
