@@ -93,9 +93,9 @@ def append(connection: Connection, before: Mapping[str, State], seen: Sequence[F
         connection.execute(state.update().where(among(state.c.id, numbers)).values(as_of=moment))
 
 
-def rows(connection: Connection, ids: Iterable[str]) -> dict[str, Row]:
-    """The web app's rows of these subscriptions, held until the transaction ends."""
-    return _rows(connection, among(subscriptions.c.stripe_subscription_id, ids), hold=True)
+def rows(connection: Connection, ids: Iterable[str], *, hold: bool = True) -> dict[str, Row]:
+    """The web app's rows of these subscriptions; with `hold`, nobody else writes them until the transaction ends."""
+    return _rows(connection, among(subscriptions.c.stripe_subscription_id, ids), hold=hold)
 
 
 def hold_users(connection: Connection, ids: Iterable[str]) -> None:

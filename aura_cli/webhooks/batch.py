@@ -67,6 +67,7 @@ class Batch:
     trusting: bool  # Stripe was asked: what was found is how things are
     users: dict[str, str] = field(default_factory=dict)
     seen: dict[str, Facts] = field(default_factory=dict)
+    differing: dict[str, str] = field(default_factory=dict)  # subscription → what the web app's row of it says otherwise
     outdated: set[str] = field(default_factory=set)  # subscriptions of which something newer is known
     dues: dict[str, dict[str, tuple[Due, str]]] = field(default_factory=lambda: {"initial": {}, "renewal": {}, "topup": {}})
     changes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from aura_cli.subscriptions import customers, keeping
 from aura_cli.subscriptions.billing_owner import reigns
 from aura_cli.subscriptions.booking import book_first_month, book_renewal, book_top_up, rows_of
 from aura_cli.subscriptions.keeping import Facts, Row, State
-from aura_cli.subscriptions.stripe import NEAREST, Customer
+from aura_cli.subscriptions.stripe import ENDED, NEAREST, Customer
 from aura_cli.subscriptions.tables import grants
 from aura_cli.webhooks.batch import Batch, Delivered, Handlers, Surroundings
 from aura_cli.webhooks.deeds import Result, act, buyer
@@ -58,9 +58,11 @@ def handle(
     _know_customers(batch, good, fresh)
     if batch.shared:
         _keep_rows(batch)
+    else:
+        _compare_rows(batch)
     results = [act(batch, look) for look in good]
     _book(batch)
-    handled = [Handled(one.event, one.state, _outcome(one, batch), one.note, tuple(batch.changes.get(one.event.id, ()))) for one in results]
+    handled = [_handled(one, batch) for one in results]
     for one in results:
         _call(connection, one.event, surroundings)
     handled += [Handled(event, "done", "applied" if _call(connection, event, surroundings) else "ignored") for event in others]
@@ -120,6 +122,19 @@ def _keep_rows(batch: Batch) -> None:
     enqueue_all(batch.connection, MAIL, {f"subscription_confirmation:{mail['subscription']}": mail for mail in started})
 
 
+def _compare_rows(batch: Batch) -> None:
+    """What the web app, whose rows they are, has not got right (yet): told with the event, and repaired by reconcile where it stays so."""
+    rows = keeping.rows(batch.connection, batch.seen, hold=False)
+    for identifier, facts in batch.seen.items():
+        wanted, row = keeping.desired(facts), rows.get(identifier)
+        if wanted and row:
+            wrong = [name for name, value in wanted.items() if row.values[name] != value]
+            if wrong:
+                batch.differing[identifier] = f"The web app's row differs in {', '.join(wrong)}"
+        elif wanted and facts.status not in ENDED:
+            batch.differing[identifier] = "The web app has no row of it"
+
+
 def _entitled(row: Row | None, now: datetime) -> bool:
     return row is not None and row.entitles(now)
 
@@ -167,6 +182,12 @@ def _balances(connection: Connection, users: Iterable[str]) -> dict[str, dict[st
     columns = (b.balance, b.monthly_allocation, b.total_purchased, b.last_reset_at)
     found = connection.execute(select(b.user_id, *columns).where(among(b.user_id, users)))
     return {str(user): dict(zip((column.name for column in columns), values, strict=True)) for user, *values in found}
+
+
+def _handled(result: Result, batch: Batch) -> Handled:
+    outcome = _outcome(result, batch)
+    note = result.note or batch.differing.get(result.look.subscription_id or "")
+    return Handled(result.event, result.state, outcome, note, tuple(batch.changes.get(result.event.id, ())))
 
 
 def _outcome(result: Result, batch: Batch) -> str:

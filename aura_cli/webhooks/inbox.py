@@ -1,6 +1,7 @@
 """The inbox: an event is stored once, handled by one worker at a time, and is done only when its handler's work is committed.
 
-received → processing (until the lease ends) → done | failed (tried again later) | unmatched (nobody's customer yet) | dead.
+received → processing (until the lease ends) → done | failed (tried again later) | unmatched (nobody's customer yet; asked about
+again at once when a user gets that customer, and now and then) | dead.
 `due_at` says when a row is to be looked at next: its next try, or the end of its lease; NULL where nothing is to be done.
 """
 
@@ -22,6 +23,7 @@ from aura_cli.webhooks.tables import webhook_attempts, webhook_events
 LEASE_SECONDS = 120
 ATTEMPTS = 14  # with the waits below: about two days
 FIRST_WAIT, LONGEST_WAIT = 2, 6 * 3600  # seconds, doubling, with jitter
+HOUR, DAY = 3_600, 86_400
 LONGEST_NOTE = 2_000  # characters
 _COLUMNS = ("id", "type", "created", "api_version", "livemode", "account", "object", "customer", "thin", "payload", "source")
 _ARRAYS = ("text", "text", "bigint", "text", "boolean", "text", "text", "text", "boolean", "bytea", "text")
@@ -97,7 +99,7 @@ def settle(connection: Connection, owner: str, handled: Sequence[Handled]) -> bo
     e = webhook_events.c
     groups: dict[tuple[Any, ...], list[Handled]] = {}
     for one in handled:
-        retry = _wait(one.event.attempt) if one.state == "failed" else None
+        retry = _WAITS[one.state](one.event.attempt) if one.state in _WAITS else None
         groups.setdefault((one.state, one.note if one.state == "dead" else one.outcome, retry), []).append(one)
     for (state, outcome, retry), members in groups.items():
         values: dict[str, Any] = {"state": state, "outcome": outcome, "lease_owner": None, "due_at": None}
@@ -185,6 +187,14 @@ def _wait(attempt: int) -> int:
     """Seconds until the next try: doubling, with jitter, so that what failed together does not come back together."""
     wait: int = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1))
     return max(1, round(wait * random.uniform(0.75, 1.25)))
+
+
+def _patience(attempt: int) -> int:
+    """Seconds until an event of nobody known is looked at all the same: the user may have come, and Stripe may say who it is."""
+    return int(min(DAY, HOUR * 2 ** min(attempt - 1, 8)))
+
+
+_WAITS = {"failed": _wait, "unmatched": _patience}
 
 
 def _said(handled: Handled) -> str:

@@ -71,6 +71,7 @@ def test_owner_web_writes_nothing_of_the_web_apps(start: Start) -> None:
     assert set(world.states()) == {"done"}
     assert {outcome for _, outcome, *_ in world.attempts()} <= {"observed", "stale"}
     assert {kind for kind, _ in world.effects()} <= {"forward"}
+    assert "The web app has no row of it" in {note for _, _, note, _ in world.attempts()}
     assert world.books.value(f"SELECT count(*) FROM {table(world, 'subscription_states')}") > 0
 
 
@@ -106,6 +107,25 @@ def test_an_unknown_customers_events_wait(start: Start) -> None:
     assert set(world.states()) == {"done"}
     assert [row[0] for row in world.books.ledger()] == [f"subscription:{made.id}"]
     assert world.books.balance() == 10_000_000
+
+
+def test_a_user_who_came_later_is_found(start: Start) -> None:
+    """Nobody linked the customer, but Stripe's side says whose it is: the event is looked at again after a while."""
+    world = start(2)
+    world.books.sql("DELETE FROM users WHERE stripe_customer_id = 'cus_person2'")
+    subscribe(world, "cus_person2")
+    world.deliver(world.events)
+    world.worker().drain()
+    assert set(world.states()) == {"unmatched"}
+    late = newcomers(2).people[1]
+    world.books.sql("INSERT INTO users (id, privy_user_id) VALUES (:id, :did)", id=late.uuid, did=late.did)
+    world.worker().drain()
+    assert set(world.states()) == {"unmatched"}
+    with writing(world.books.engine) as connection:
+        connection.execute(webhook_events.update().values(due_at=datetime.now(UTC)))
+    world.worker().drain()
+    assert set(world.states()) == {"done"}
+    assert world.books.balance(2) == 10_000_000
 
 
 def test_stripes_metadata_links_a_customer(start: Start) -> None:
