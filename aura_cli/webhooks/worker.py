@@ -68,9 +68,11 @@ class Worker:
 
     def run(self, stop: threading.Event, wake: threading.Event | None = None) -> None:
         """Work until `stop` is set; idle, look again twice a second or when `wake` is set. What is claimed is finished or given back."""
-        pause = IDLE_SECONDS
+        pause, owing = IDLE_SECONDS, False
         while not stop.is_set():
             try:
+                if owing:  # the database was away when something was to be given back
+                    owing = not self._give_back()
                 if self.once():
                     pause = IDLE_SECONDS
                     continue
@@ -78,7 +80,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 (a worker outlives whatever happens to one batch)
                 LOG.warning("The webhook worker could not go on, and tries again: %s", translate(error) or error)
                 pause = min(LONGEST_PAUSE, pause * 2)
-                self._give_back()
+                owing = not self._give_back()
             if wake is not None and pause == IDLE_SECONDS:
                 wake.wait(pause)
                 wake.clear()
@@ -118,12 +120,15 @@ class Worker:
                 raise LeaseLost("A lease ended while its events were handled", "Nothing was written; whoever has them handles them")
         return [*handled, *(self._together(again) if again else ())]  # somebody wrote meanwhile: what Stripe said may be older than that
 
-    def _give_back(self) -> None:
+    def _give_back(self) -> bool:
+        """Let others have what is claimed and not finished; False where that failed: the leases end by themselves."""
         try:
             with writing(self.engine) as connection:
                 inbox.give_back(connection, self.owner)
-        except Exception as error:  # noqa: BLE001 (their leases end by themselves)
+        except Exception as error:  # noqa: BLE001 (it may be tried again)
             LOG.debug("Claimed events could not be given back: %s", error)
+            return False
+        return True
 
 
 @dataclass(frozen=True)
