@@ -106,6 +106,12 @@ class Console:
         if error.hint:
             self.warn(f"  {error.hint}")
 
+    def raw(self, content: bytes) -> None:
+        """A result that is written byte for byte."""
+        self.out.flush()
+        self.out.buffer.write(content)
+        self.out.buffer.flush()
+
     def emit(self, line: str) -> None:
         """One line of a result that comes as it happens."""
         self.out.write(line + "\n")
@@ -306,6 +312,12 @@ def described(facts: Mapping[str, object]) -> Iterator[str]:
     known = {name.replace("_", " "): shown for name, value in facts.items() if (shown := brief(value))}
     width = max(map(len, known), default=0)
     return (f"{name:<{width}}  {shown}" for name, shown in known.items())
+
+
+def bar(number: float, widest: float, width: int = 40) -> str:
+    """A bar in eighths of a cell, as long as `number` is of `widest`."""
+    eighths = round(number / max(widest, 1) * width * 8)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def _names(row: object) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from aura_cli.console import Format, brief, described
+from aura_cli.console import Format, bar, brief, described
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -213,17 +213,11 @@ def _stats_lines(found: Stats) -> Iterator[str]:
     counted = found.by_stripe_status or found.by_status
     widest = max(counted.values(), default=1)
     for status, number in counted.items():
-        yield f"  {status:<20} {number:>8,} {_bar(number, widest)}"
+        yield f"  {status:<20} {number:>8,} {bar(number, widest)}"
     yield "Monthly recurring revenue"
     for revenue in found.revenue:
         yield f"  {revenue.currency.upper():<20} {revenue.shown:>14} from {revenue.subscriptions:,} subscriptions"
     yield "Trials ending"
     most = max((ending.trials for ending in found.trials_ending), default=1)
     for ending in found.trials_ending:
-        yield f"  {ending.day:<20} {ending.trials:>8,} {_bar(ending.trials, most)}"
-
-
-def _bar(number: int, widest: int, width: int = 40) -> str:
-    """A bar in eighths of a cell, as long as `number` is of `widest`."""
-    eighths = round(number / max(widest, 1) * width * 8)
-    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
+        yield f"  {ending.day:<20} {ending.trials:>8,} {bar(ending.trials, most)}"

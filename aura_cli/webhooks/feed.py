@@ -50,6 +50,10 @@ class Feed:
     _last: Listed | None = None
     _horizon: int | None = None  # when the newest event of any type was made, as the reading began
 
+    def latest(self, count: int) -> list[Listed]:
+        """The newest handled events of any time, the newest first; at most a page. It is no step of the reading."""
+        return self._ask({"limit": count})[0]
+
     def skip_to_now(self) -> None:
         """Leave out all that is there already."""
         found, _ = self._ask({"limit": 1}, handled=False)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, select
 from aura_cli.db.engine import writing
 from aura_cli.db.failures import translate
 from aura_cli.db.leases import identity
-from aura_cli.db.types import utc_now
+from aura_cli.db.types import among, utc_now
 from aura_cli.errors import ConfigurationError, UsageError
 from aura_cli.outbox import queue
 from aura_cli.outbox.queue import Effect
@@ -132,6 +132,6 @@ def revive(connection: Connection, events: Sequence[str]) -> int:
     """Let events be forwarded that had been given up; returns how many."""
     o = outbox.c
     values = {"state": "pending", "attempts": 0, "next_try_at": utc_now(), "done_at": None}
-    mine = (o.kind == FORWARD) & o.key.in_(list(events)) & (o.state == "dead")
+    mine = (o.kind == FORWARD) & among(o.key, events) & (o.state == "dead")
     revived: int = connection.execute(outbox.update().where(mine).values(values)).rowcount
     return revived

@@ -1,23 +1,27 @@
-"""`aura serve-webhooks`."""
+"""`aura serve-webhooks`, which receives and works, and `aura webhooks work`, which only works."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from aura_cli.errors import ConfigurationError, UsageError
+from aura_cli.errors import ConfigurationError, PartialFailure, UsageError
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
     from aura_cli.subscriptions.billing_owner import Owner
+    from aura_cli.webhooks.crew import Crew
+    from aura_cli.webhooks.inbox import Handled
     from aura_cli.webhooks.serving import Listening
     from aura_cli.webhooks.stripe_cli import StripeCli
 
 PATH = "/api/webhooks/stripe"
+GRACE = 20.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,24 @@ class Started:
     secrets: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Working:
+    """What `aura webhooks work` says when it begins to go on until it is stopped."""
+
+    billing_owner: str
+    billing_since: datetime | None
+    workers: int
+    forwards_to: str | None
+
+
+@dataclass(frozen=True)
+class Worked:
+    """What `aura webhooks work --once` did: tries by outcome, and events that went on, by what became of them."""
+
+    handled: dict[str, int]
+    forwarded: dict[str, int]
+
+
 def serve_webhooks(
     ctx: typer.Context,
     host: str = typer.Option("127.0.0.1", "--host", help="The address to listen on."),
@@ -41,7 +63,7 @@ def serve_webhooks(
     path: str = typer.Option(PATH, "--path", help="The path that Stripe posts to."),
     admin_port: int = typer.Option(8788, "--admin-port", min=0, max=65535, help="Of /readyz and /metrics, on loopback; 0: any free one."),
     workers: int = typer.Option(1, "--workers", min=0, max=16, help="How many work on what arrives; 0: only receive."),
-    grace: float = typer.Option(20.0, "--grace", min=0, help="Seconds to finish in when it is stopped."),
+    grace: float = typer.Option(GRACE, "--grace", min=0, help="Seconds to finish in when it is stopped."),
     trusted_proxies: int = typer.Option(0, "--trusted-proxies", min=0, help="How many proxies of yours stand before it (X-Forwarded-For)."),
     connections: int = typer.Option(512, "--connections", min=1, help="How many connections it takes at once."),
     stripe_cli: bool = typer.Option(False, "--stripe-cli", help="Have Stripe's CLI forward a test account's events to it (stripe listen)."),
@@ -91,6 +113,69 @@ def serve_webhooks(
     raise typer.Exit(128 + stopped_by)
 
 
+def work(
+    ctx: typer.Context,
+    once: bool = typer.Option(False, "--once", help="Do what is due now, and end; else go on until stopped."),
+    workers: int = typer.Option(1, "--workers", min=1, max=16, help="How many at a time."),
+) -> None:
+    """Work on what a listener received (aura serve-webhooks --workers 0), and forward what is to go on; receives nothing.
+
+    Exit 9 where, with --once, some failed. Example: aura webhooks work --once
+    """
+    from collections import Counter
+
+    from aura_cli.subscriptions.billing_owner import configured
+    from aura_cli.webhooks.batch import Surroundings
+    from aura_cli.webhooks.crew import Crew
+    from aura_cli.webhooks.forwarding import Forwarding
+
+    runtime: Runtime = ctx.obj
+    wanted, forwarding = configured(runtime.settings), Forwarding.of(runtime.engine, runtime.settings)
+    if runtime.options.dry_run:
+        raise UsageError("This works", "What it would do: aura webhooks replay --status received -n --diff")
+    runtime.authorise()
+    owner, since = _owner(runtime, wanted)
+    stripe = runtime.stripe if runtime.settings.stripe_mode else None
+    crew = Crew(runtime.engine, stripe, Surroundings(forwarding is not None), workers, forwarding)
+    runtime.console.say(f"{_granting(runtime, owner, since).capitalize()}.")
+    if stripe is None:
+        runtime.console.say("STRIPE_SECRET_KEY is not set: events are believed, though they may be late.")
+    if not once:
+        _work_on(runtime, crew, Working(owner, since, workers, forwarding.target.url if forwarding else None))
+    batches: list[Sequence[Handled]] = []
+    crew.on_handled = batches.append
+    forwarded = crew.drain()
+    handled = Counter(one.outcome if one.state == "done" else one.state for batch in batches for one in batch)
+    done = Worked(dict(handled.most_common()), dict(Counter(one.state for one in forwarded)))
+    runtime.console.result(done, lambda: _worked(done))
+    if failed := handled["failed"] + handled["dead"]:
+        raise PartialFailure(f"{failed:,} of {handled.total():,} events failed", "See: aura webhooks list --status failed, --status dead")
+
+
+def _work_on(runtime: Runtime, crew: Crew, started: Working) -> NoReturn:
+    """Until a signal ends it, which is raised here; what is in hand is finished."""
+    from threading import Event
+
+    from aura_cli.console import dump
+
+    if runtime.options.as_json:
+        runtime.console.emit(dump(started))
+    forwarding = f", forwarding to {started.forwards_to}" if started.forwards_to else ""
+    runtime.console.say(f"{started.workers} working on what arrives{forwarding}; Ctrl-C stops it.")
+    crew.start()
+    try:
+        while True:
+            Event().wait()
+    finally:
+        crew.stop(GRACE)
+
+
+def _worked(done: Worked) -> Iterator[str]:
+    for deed, counts in (("handled", done.handled), ("forwarded", done.forwarded)):
+        listed = f" ({', '.join(f'{number:,} {name}' for name, number in counts.items())})" if counts else ""
+        yield f"{sum(counts.values()):,} events {deed}{listed}."
+
+
 def _stripe_cli(runtime: Runtime, secrets: dict[str, str]) -> StripeCli:
     """The installed CLI; what it signs with joins `secrets`."""
     from aura_cli.webhooks.stripe_cli import StripeCli
@@ -124,8 +209,10 @@ def _tell(runtime: Runtime, started: Started) -> None:
     s = started
     runtime.console.say(f"Listening on {s.url} for {s.stripe_mode} events of Stripe account {s.stripe_account}; Ctrl-C stops it.")
     runtime.console.say(f"Readiness and metrics: {s.admin}/readyz, {s.admin}/metrics")
-    granting = f"{'the web app' if s.billing_owner == 'web' else 'aura'} grants balances"
-    if s.billing_since and s.billing_since > runtime.clock():
-        granting += f" from {s.billing_since:%H:%M:%S} UTC on"
     work = f"{s.workers} working on them here" if s.workers else "only received here; aura webhooks work handles them"
-    runtime.console.say(f"Events signed with {', '.join(s.secrets)}, {work}; {granting}.")
+    runtime.console.say(f"Events signed with {', '.join(s.secrets)}, {work}; {_granting(runtime, s.billing_owner, s.billing_since)}.")
+
+
+def _granting(runtime: Runtime, owner: str, since: datetime | None) -> str:
+    granting = f"{'the web app' if owner == 'web' else 'aura'} grants balances"
+    return f"{granting} from {since:%H:%M:%S} UTC on" if since and since > runtime.clock() else granting

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, and_, func, or_, select
 
 from aura_cli.db.engine import reading
+from aura_cli.db.types import among
 from aura_cli.errors import NotFoundError
 from aura_cli.outbox.tables import outbox
 from aura_cli.webhooks.deeds import FORWARD
@@ -89,7 +90,7 @@ class Filter:
         wanted = {e.state: self.status, e.type: self.type, e.customer: self.customer, e.object: self.object}
         statement = statement.where(*(column == value for column, value in wanted.items() if value is not None))
         if self.ids:
-            statement = statement.where(e.id.in_(self.ids))
+            statement = statement.where(among(e.id, self.ids))
         return statement if self.since is None else statement.where(e.received_at >= datetime.fromtimestamp(self.since, UTC))
 
 
