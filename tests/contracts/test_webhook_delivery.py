@@ -137,3 +137,12 @@ def test_forwarding(endpoint: Endpoint, stored: tuple[Engine, Arrival]) -> None:
     (forwarded,) = Forwarding(engine, Target(endpoint.url, STRIPE_WEBHOOK_SECRET)).once()
     assert (forwarded.event, forwarded.state) == (arrival.id, "done")
     assert endpoint.verified()["id"] == arrival.id
+
+
+def test_replay(endpoint: Endpoint, aura: Aura, sqlite_database: str, stored: tuple[Engine, Arrival]) -> None:
+    """`webhooks replay ID --to` delivers what is in the inbox under a signature of now: it is not too old for them."""
+    _, arrival = stored
+    done = aura("webhooks", "replay", arrival.id, "--to", endpoint.url, env=variables(aura, sqlite_database))
+    assert done.exit == 0, done.err
+    event = endpoint.verified()
+    assert (event["id"], event["type"], event["created"]) == (arrival.id, arrival.type, 1_700_000_000)
