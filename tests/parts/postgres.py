@@ -197,6 +197,7 @@ auth_type = scram-sha-256
 auth_file = {users}
 pool_mode = transaction
 max_client_conn = 500
+server_login_retry = 1
 """
     )
     with running([command, str(configuration)], directory, lambda: accepts(pooler.url(server.admin_url))):
