@@ -81,6 +81,10 @@ def serve_webhooks(
     runtime: Runtime = ctx.obj
     if not path.startswith("/"):
         raise UsageError(f"--path {path} does not begin with a slash")
+    if runtime.options.dry_run:
+        raise UsageError(
+            "This receives and works; it cannot only look", "What work would do: aura webhooks replay --status received -n --diff"
+        )
     wanted, secrets = configured(runtime.settings), secrets_of(runtime.settings)
     cli = _stripe_cli(runtime, secrets) if stripe_cli else None
     if not secrets:

@@ -175,6 +175,18 @@ def test_a_lost_connection_is_replaced(engine: Engine) -> None:
     with_intake(engine, Bounds(), test)
 
 
+def test_behind_a_pooler(pooled_database: str) -> None:
+    """PgBouncer in transaction mode keeps nothing between statements, and nothing is needed."""
+
+    async def test(intake: Intake) -> None:
+        assert [await intake.put(arrival(name)) for name in ("evt_a", "evt_b", "evt_a")] == [True, True, False]
+
+    with engine_of(pooled_database) as engine:
+        upgrade(engine)
+        with_intake(engine, Bounds(), test)
+        assert ids(engine) == {"evt_a", "evt_b"}
+
+
 def test_which_secret_matched(engine: Engine) -> None:
     """It is noted a few times a minute at most, and at the end; a label with another secret begins anew."""
 

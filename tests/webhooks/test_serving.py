@@ -37,6 +37,7 @@ def test_it_does_not_begin(aura: Aura, engine: Engine, database_url: str, tmp_pa
         ({"AURA_BILLING_OWNER": "nobody"}, (), 4, "AURA_BILLING_OWNER"),
         ({"DATABASE_URL": f"sqlite:///{aura.directory / 'empty.db'}"}, (), 4, "aura db upgrade"),
         ({}, ("--path", "hook"), 2, "slash"),
+        ({}, ("-n",), 2, "replay"),
         ({}, ("--port", "70000"), 2, "port"),
         ({}, ("--workers", "-1"), 2, "workers"),
         ({}, (), 8, "Stripe"),  # it cannot say whose events these would be
