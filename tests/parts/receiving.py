@@ -18,6 +18,7 @@ class Receiver:
     port: int
     script: list[int] = field(default_factory=list)
     arrived: list[tuple[bytes, str]] = field(default_factory=list)  # body, Stripe-Signature
+    senders: set[str] = field(default_factory=set)  # User-Agent
 
     @property
     def url(self) -> str:
@@ -37,6 +38,7 @@ def receiving(*script: int, port: int = 0) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             status = receiver.script.pop(0) if receiver.script else 200
+            receiver.senders.add(self.headers["User-Agent"])
             receiver.arrived.append((body, self.headers["Stripe-Signature"]))
             said = b"" if status == 200 else b"not now"
             self.send_response(status)
