@@ -4,66 +4,21 @@ Every step is the command that a person would type, run as a process of its own,
 to what it must find, so that the tour fails loudly where the program does.
 """
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aura_cli.console import Console
 from aura_cli.db.migrate import HEAD
 from aura_cli.errors import AuraError
+from aura_cli.sandbox import demo_webhooks
+from aura_cli.sandbox.demo_steps import Tour
 from aura_cli.sandbox.run import Sandbox, fill_database, opened
-from aura_cli.settings import foreign_environment
-
-LINES = 30  # of one command's output; the rest is counted
-
-
-@dataclass(frozen=True)
-class Tour:
-    """A tour under way: where its commands run, in which environment, and who is told."""
-
-    console: Console
-    variables: Mapping[str, str]
-    home: Path
-
-    def step(self, why: str, *words: str, exits: int = 0, shows: str = "") -> str:
-        """Run one `aura` command and show it. Raises AuraError where it does not exit as it must or lacks `shows`."""
-        self.console.emit(f"\n# {why}\n$ aura {' '.join(words)}")
-        done = self._run(words)
-        lines = (done.stderr + done.stdout).splitlines()
-        shown = lines if len(lines) <= LINES else [*lines[: LINES - 6], f"… {len(lines) - LINES} more lines …", *lines[-6:]]
-        for line in shown:
-            self.console.emit(f"  {line}")
-        if done.returncode != exits or shows not in done.stdout:
-            raise AuraError(f"The tour broke at: aura {' '.join(words)}: exit {done.returncode}, expected {exits} and {shows!r}")
-        return done.stdout
-
-    def ask(self, *words: str) -> dict[str, Any]:
-        """A command's JSON, not shown: what the tour itself checks."""
-        found: dict[str, Any] = json.loads(self._run((*words, "--json")).stdout)
-        return found
-
-    def _run(self, words: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
-        itself = str(Path(__file__).parents[2])  # the same program, wherever it was started from
-        environment = {**foreign_environment(), **self.variables, "COLUMNS": "120", "PYTHONUTF8": "1", "PYTHONPATH": itself}
-        return subprocess.run(  # noqa: S603 (this program)
-            [sys.executable, "-m", "aura_cli", *words],
-            env=environment,
-            cwd=self.home,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
 
 
 def tour(users: int, seed: int, now: int, console: Console) -> None:
     """The whole tour. Raises AuraError (exit 1) at the first step that is not what it must be."""
     console.emit(f"A sandbox of Stripe and Privy with {users} people, and an empty database; nothing of yours is touched.")
-    with opened(Sandbox(users, seed, now), fill=False) as (variables, population, _):
+    with opened(Sandbox(users, seed, now), fill=False) as (variables, population, addresses):
         going = Tour(console, variables, Path(variables["AURA_HOME"]))
         going.step("The database gets its tables.", "db", "upgrade", shows=HEAD)
         going.step("Everybody who signed in through Privy.", "users", "sync", shows=f"{users:,} created")
@@ -73,8 +28,9 @@ def tour(users: int, seed: int, now: int, console: Console) -> None:
         locked_out = _require(going, planted)
         going.step("Repair it: each row only if it still is as it was seen.", "subscriptions", "reconcile", "--apply", shows=" 0 left")
         going.step("And now?", "subscriptions", "reconcile", shows="no drift")
-        going.step("One of those who had paid and were locked out.", "users", "show", locked_out, shows="entitles: True")
+        going.step("One of those who had paid and were locked out.", "users", "show", locked_out, shows="entitles              yes")
         going.step("What the business looks like.", "subscriptions", "stats", shows="Monthly recurring revenue")
+        demo_webhooks.tour(going, addresses.stripe, population)
     console.emit("\nThat was the tour: found, shown, repaired, and nothing left. Start with: aura --help")
 
 

@@ -1,0 +1,139 @@
+"""The tour's second half: a listener under duplicates, disorder and a power cut, and every payment still granted exactly once."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from aura_cli.errors import AuraError
+from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY
+from aura_cli.sandbox.demo_steps import Tour
+from aura_cli.sandbox.generation import PRO_MONTHLY
+from aura_cli.sandbox.population import Person, Population
+
+SUBSCRIBERS, BUYERS = 12, 8
+TOKENS = 2_500_000
+PATIENCE = 30.0  # seconds for everything to be delivered and done
+_ENDED = ("canceled", "incomplete_expired")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Stripe's checkout, as people use it, and what only the sandbox can do."""
+
+    client: httpx.Client
+
+    def post(self, path: str, **form: str) -> dict[str, Any]:
+        answer = self.client.post(path, data=form)
+        if answer.is_error:
+            raise AuraError(f"The tour broke: the sandbox answered {answer.status_code} to POST {path}: {answer.text[:200]}")
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def subscribe(self, person: Person) -> None:
+        self._pay(person, {"mode": "subscription", "line_items[0][price]": PRO_MONTHLY.id, "metadata[userId]": person.uuid})
+
+    def buy(self, person: Person) -> None:
+        sold = {"type": "token_topup", "tokens": str(TOKENS), "user_id": person.uuid, "package_id": "growth"}
+        product = {"currency": "usd", "unit_amount": "1900", "product_data][name": "Tokens"}
+        lines = {f"line_items[0][price_data][{name}]": value for name, value in product.items()}
+        self._pay(person, {"mode": "payment", **lines, **{f"metadata[{name}]": value for name, value in sold.items()}})
+
+    def _pay(self, person: Person, form: dict[str, str]) -> None:
+        page = "http://localhost:3000/dashboard"
+        common = {"customer": person.customer or "", "line_items[0][quantity]": "1", "success_url": page}
+        session = self.post("/v1/checkout/sessions", **common, **form)
+        self.post(f"/_sandbox/checkout/sessions/{session['id']}/complete")
+
+    @property
+    def pending(self) -> int:
+        """Deliveries that nobody has acknowledged yet."""
+        return int(self.client.get("/_sandbox/deliveries").json()["pending"])
+
+
+def tour(going: Tour, base: str, population: Population) -> None:
+    """Raises AuraError at the first step that is not what it must be."""
+    returning = [one for one in population.people if one.customer and all(it.status in _ENDED for it in one.contracts)][:SUBSCRIBERS]
+    buying = [one for one in population.people if one.customer and any(it.status == "active" for it in one.contracts)][:BUYERS]
+    with httpx.Client(base_url=base, headers={"Authorization": f"Bearer {STRIPE_SECRET_KEY}"}, trust_env=False) as client:
+        shop = Shop(client)
+        before = {one.uuid: _tokens(going, one) for one in (returning[0], buying[0])}
+        why = "Receive Stripe's webhooks: stored first, acknowledged then, worked on afterwards."
+        with _listener(going, why, 0) as (first, url):
+            shop.post("/_sandbox/webhook_endpoints", url=url)
+            client.post("/_sandbox/faults", json={"duplicate_events": 0.5, "reorder_events": True}).raise_for_status()
+            count = f"{len(returning)} people subscribe and {len(buying)} buy tokens"
+            going.console.emit(f"\n# {count}. Stripe tells of it in any order, half of it twice; in the middle the power fails: kill -9.")
+            for one in returning[::2]:
+                shop.subscribe(one)
+            first.kill()
+            for one in returning[1::2]:
+                shop.subscribe(one)
+            for one in buying:
+                shop.buy(one)
+        port = int(url.rsplit(":", 1)[1].split("/")[0])
+        with _listener(going, "Power is back. Stripe sends again what nobody acknowledged.", port):
+            _until_done(going, shop)
+        _require_once(going, before, returning[0], buying[0])
+    going.step("What arrived, and what became of it.", "webhooks", "stats", "--since", "1h", shows="needed")
+    going.step("And does Stripe agree with the database?", "subscriptions", "reconcile", shows="no drift")
+    event = going.ask("webhooks", "list", "--type", "checkout.session.completed")[0]["id"]
+    going.step(
+        "Once more, to see what it would do: nothing is granted twice.", "webhooks", "replay", event, "-n", "--diff", shows="1 unchanged"
+    )
+
+
+@contextmanager
+def _listener(going: Tour, why: str, port: int) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A listener in a process of its own, and its address."""
+    words = ("serve-webhooks", "--port", str(port), "--admin-port", "0")
+    going.console.emit(f"\n# {why}\n$ aura {' '.join(words)}")
+    with (going.home / "listener").open("w+") as said:
+        process = subprocess.Popen(  # noqa: S603 (this program)
+            [sys.executable, "-m", "aura_cli", *words, "--json"],
+            env=going.environment,
+            cwd=going.home,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+        )
+        try:
+            with process:
+                line = process.stdout.readline() if process.stdout else ""
+                said.seek(0)
+                for told in said.read().splitlines():
+                    going.console.emit(f"  {told}")
+                if not line:
+                    raise AuraError("The tour broke: the listener did not start")
+                yield process, str(json.loads(line)["url"])
+                process.terminate()
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+
+
+def _until_done(going: Tour, shop: Shop) -> None:
+    """Wait until Stripe has told of everything and everything is done."""
+    late = time.monotonic() + PATIENCE
+    while shop.pending or going.ask("webhooks", "list", "--status", "received") or going.ask("webhooks", "list", "--status", "processing"):
+        if time.monotonic() > late:
+            raise AuraError("The tour broke: not everything was delivered and done in time")
+        time.sleep(0.2)
+
+
+def _tokens(going: Tour, person: Person) -> int:
+    return int(going.ask("balance", "show", person.did)["balance"] or 0)
+
+
+def _require_once(going: Tour, before: dict[str, int], subscriber: Person, buyer: Person) -> None:
+    """Raise AuraError unless a first month and a purchase were granted exactly once."""
+    for person, tokens in ((subscriber, 10_000_000), (buyer, TOKENS)):
+        got = _tokens(going, person) - before[person.uuid]
+        if got != tokens:
+            raise AuraError(f"The tour broke: {person.uuid} paid for {tokens:,} tokens and got {got:,}")
