@@ -64,19 +64,20 @@ def _play(
     user = next(one.uuid for one in people if one.customer == customer)
     match kind:
         case "checkout":
-            done = billing.complete(state, _session(state, customer, user, billing.recurring_price(state, PRO_MONTHLY.id), 0))
+            done = billing.complete(state, session(state, customer, user, billing.recurring_price(state, PRO_MONTHLY.id), 0))
             subscriptions[customer] = done.subscription or ""
         case "trial":
             subscriptions[customer] = billing.subscribe(state, customer, [(PRO_MONTHLY.id, 1)], trial_end=state.now() + 14 * DAY).id
         case "topup":
-            billing.complete(state, _session(state, customer, user, TOKENS, chance.randint(1, 5) * 1_000_000))
+            billing.complete(state, session(state, customer, user, TOKENS, chance.randint(1, 5) * 1_000_000))
         case "decline":
             state.declining.add(customer)
         case "cancel" if (found := state.subscriptions.get(subscriptions.get(customer, ""))) and found.status not in billing.ENDED:
             billing.cancel(state, found, state.now())
 
 
-def _session(state: StripeState, customer: str, user: str, price: records.Price, tokens: int) -> records.Session:
+def session(state: StripeState, customer: str, user: str, price: records.Price, tokens: int) -> records.Session:
+    """An open checkout for a subscription, or for so many tokens."""
     metadata = {"type": "token_topup", "tokens": str(tokens), "user_id": user, "package_id": "starter"} if tokens else {"userId": user}
     now = state.now()
     kind = "payment" if tokens else "subscription"
