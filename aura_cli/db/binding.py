@@ -85,6 +85,6 @@ def _compare(connection: Connection, identity: Identity) -> dict[str, str]:
     if contradictions:
         raise ConfigurationError(
             "This database belongs to another environment: " + "; ".join(contradictions),
-            "Nothing was changed. Check --env and DATABASE_URL",
+            "Nothing was changed. Check --env and DATABASE_URL; aura env bind moves the binding",
         )
     return {name: value for name, value in ours.items() if theirs[name] is None}

@@ -1,0 +1,1 @@
+"""What `aura` is configured for, and what its database belongs to."""
