@@ -57,7 +57,7 @@ class Doing:
 
 def doings(switch: int) -> list[Doing]:
     """Somebody for every plan and second around the switch, some of them with a subscription that is about to renew."""
-    made = []
+    made: list[Doing] = []
     for plan in PLANS * ROUNDS:
         for begin in range(-AROUND, AROUND + 1):
             number = len(made) + 1

@@ -1,6 +1,7 @@
 """Events under load while listeners, workers and the database are killed and restarted: what is left is what calm would have left."""
 
 import random
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from tests.webhooks.world import World
 MANY, FEW = 6_900 if WHOLE else 200, 200  # people, each of whom makes seven events
 DAYS = 100
 LIMIT = 1_800 if WHOLE else 90  # seconds, after which something is wrong
-KILLS = 5
+KILLS, DOWN = 5, 30 if WHOLE else 1  # how often, and seconds
 FORWARDING = {"AURA_FORWARD_URL": "http://127.0.0.1:9/hook"}  # where nobody is: effects stay in the outbox
 
 
@@ -66,6 +67,7 @@ def blows(seed: int, listeners: Sequence[Program], workers: Sequence[Program], c
     def restart() -> None:
         assert cluster
         cluster.stop()
+        time.sleep(DOWN)
         cluster.start()
 
     return [*deeds, *([Deed(restart, chance.choice(["acknowledged", "done"]), chance.uniform(0.1, 0.8))] if cluster else [])]

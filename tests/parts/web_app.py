@@ -1,4 +1,4 @@
-"""The web app's own webhook endpoint, as it is: no lock, no ledger, a top-up's balance first and its row afterwards, resets by its clock."""
+"""The web app's own webhook endpoint, as it is: no lock, no ledger, a top-up's row after its balance, resets by its clock."""
 
 import json
 from dataclasses import dataclass
