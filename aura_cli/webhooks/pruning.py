@@ -76,12 +76,12 @@ def plan(engine: Engine, old: Old) -> Pruned:
     return Pruned(old.before, events, attempts, effects, applied=False)
 
 
-def prune(engine: Engine, old: Old, operator: str, tick: Callable[[int], None] = lambda count: None) -> Pruned:
+def prune(engine: Engine, old: Old, operator: str, tick: Callable[[int], None] = lambda count: None, *, chunk: int = CHUNK) -> Pruned:
     """Delete it, a chunk a transaction, each noted in the operator log; what is being changed meanwhile stays."""
     events = attempts = effects = 0
     while True:
         with writing(engine) as connection:
-            gone, tries, settled = _chunk(connection, old)
+            gone, tries, settled = _chunk(connection, old, chunk)
             if not gone and not settled:
                 return Pruned(old.before, events, attempts, effects, applied=True)
             numbers = {"events": gone, "attempts": tries, "effects": settled}
@@ -90,12 +90,12 @@ def prune(engine: Engine, old: Old, operator: str, tick: Callable[[int], None] =
         tick(events)
 
 
-def _chunk(connection: Connection, old: Old) -> tuple[int, int, int]:
+def _chunk(connection: Connection, old: Old, size: int) -> tuple[int, int, int]:
     e, a, o = webhook_events.c, webhook_attempts.c, outbox.c
-    chosen = select(e.id).where(old.events).order_by(e.received_at).limit(CHUNK).with_for_update(skip_locked=True)
+    chosen = select(e.id).where(old.events).order_by(e.received_at).limit(size).with_for_update(skip_locked=True)
     ids = list(connection.execute(chosen).scalars())
     attempts: int = connection.execute(webhook_attempts.delete().where(among(a.event, ids))).rowcount
     connection.execute(webhook_events.delete().where(among(e.id, ids)))
-    settled = select(o.id).where(old.effects).order_by(o.id).limit(CHUNK).with_for_update(skip_locked=True)
+    settled = select(o.id).where(old.effects).order_by(o.id).limit(size).with_for_update(skip_locked=True)
     effects: int = connection.execute(outbox.delete().where(o.id.in_(settled))).rowcount
     return len(ids), attempts, effects

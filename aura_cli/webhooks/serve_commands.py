@@ -141,7 +141,8 @@ def work(
     owner, since = _owner(runtime, wanted)
     stripe = runtime.stripe if runtime.settings.stripe_mode else None
     crew = Crew(runtime.engine, stripe, Surroundings(forwarding is not None), workers, forwarding)
-    runtime.console.say(f"{_granting(runtime, owner, since).capitalize()}.")
+    granting = _granting(runtime, owner, since)
+    runtime.console.say(f"{granting[0].upper()}{granting[1:]}.")
     if stripe is None:
         runtime.console.say("STRIPE_SECRET_KEY is not set: events are believed, though they may be late.")
     if not once:

@@ -151,7 +151,7 @@ def _over_time(connection: Connection, since: datetime, until: datetime) -> list
     hourly = until - since <= timedelta(hours=HOURLY)
     begun = func.substr(time_text(webhook_events.c.received_at), 1, 13 if hourly else 10)
     counted = select(begun, func.count()).where(webhook_events.c.received_at >= since).group_by(begun)
-    found: dict[str, int] = dict(connection.execute(counted).tuples().all())
+    found: dict[str, int] = dict(connection.execute(counted).all())
     begin = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     begin = begin if hourly else begin.replace(hour=0)
     step, form = (timedelta(hours=1), "%Y-%m-%dT%H") if hourly else (timedelta(days=1), "%Y-%m-%d")
@@ -162,7 +162,7 @@ def _over_time(connection: Connection, since: datetime, until: datetime) -> list
 def _counted(connection: Connection, column: Any, since: datetime) -> dict[str, int]:
     number = func.count()
     grouped = select(column, number).where(webhook_events.c.received_at >= since, column.is_not(None)).group_by(column)
-    return dict(connection.execute(grouped.order_by(number.desc(), column)).tuples().all())
+    return dict(connection.execute(grouped.order_by(number.desc(), column)).all())
 
 
 def _secrets(connection: Connection, configured: Mapping[str, str]) -> list[SecretUse]:
@@ -175,7 +175,7 @@ def _secrets(connection: Connection, configured: Mapping[str, str]) -> list[Secr
 def _forwarding(connection: Connection) -> ForwardingState:
     o = outbox.c
     mine = o.kind == FORWARD
-    by_state: dict[str, int] = dict(connection.execute(select(o.state, func.count()).where(mine).group_by(o.state)).tuples().all())
+    by_state: dict[str, int] = dict(connection.execute(select(o.state, func.count()).where(mine).group_by(o.state)).all())
     open_ = o.state.in_(("pending", "sending"))
     waiting = connection.execute(select(func.min(o.created_at)).where(mine, open_)).scalar()
     error = connection.execute(select(o.error).where(mine, o.error.is_not(None)).order_by(o.id.desc()).limit(1)).scalar()
