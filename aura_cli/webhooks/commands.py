@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aura_cli.webhooks.views import Filter, Shown
 
 ABOUT = "What Stripe's webhooks brought: look, handle again, fetch, send, count."
-COLUMNS = ("id", "type", "state", "outcome", "customer", "received_at", "attempts", "created", "due_at", "object", "source")
+COLUMNS = ("id", "type", "state", "customer", "received_at", "attempts", "outcome", "created", "due_at", "object", "source")
 SINCE = typer.Option(None, "--since", metavar="WHEN", help="What arrived since then: 30m, 2h, 7d ago, a date or time (UTC).")
 TYPE = typer.Option(None, "--type", metavar="TYPE", help="Only events of this type, such as invoice.paid.")
 app = typer.Typer(help=ABOUT, rich_markup_mode=None, no_args_is_help=True)

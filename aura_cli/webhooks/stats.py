@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, case, func, select
 
 from aura_cli.db.engine import reading
 from aura_cli.db.types import among, time_text
@@ -103,7 +103,7 @@ def stats(connection: Connection, since: datetime, until: datetime, secrets: Map
         over_time=over_time,
         by_state=_counted(connection, e.state, since),
         by_type=_counted(connection, e.type, since),
-        by_outcome=_counted(connection, e.outcome, since),
+        by_outcome=_counted(connection, case((e.state == "done", e.outcome)), since),  # of dead ones it is the error
         open=dict(left.states),
         lag_seconds=left.lag,
         newest_received_at=connection.execute(select(func.max(e.received_at))).scalar(),

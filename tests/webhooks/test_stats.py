@@ -67,12 +67,12 @@ def test_states_types_and_outcomes(engine: Engine) -> None:
     """Of what came since; what is still open counts however old it is."""
     arrived(engine, HOUR, HOUR, state="done", outcome="applied", due_at=None)
     arrived(engine, HOUR, state="done", outcome="stale", due_at=None, kind="price.updated")
-    arrived(engine, 100 * HOUR, state="dead", outcome="why", due_at=None)
+    arrived(engine, 2 * HOUR, state="dead", outcome="An error of its own", due_at=None)
     arrived(engine, 100 * HOUR, due_at=NOW - HOUR)
     found = counted(engine, 24 * HOUR)
-    assert found.by_state == {"done": 3}
+    assert found.by_state == {"done": 3, "dead": 1}
     assert found.by_outcome == {"applied": 2, "stale": 1}
-    assert found.by_type == {"product.updated": 2, "price.updated": 1}
+    assert found.by_type == {"product.updated": 3, "price.updated": 1}
     assert found.open == {"received": 1, "processing": 0, "failed": 0, "unmatched": 0, "dead": 1}
     assert 3600 <= found.lag_seconds < 3700
 
