@@ -16,6 +16,7 @@ from aura_cli.subscriptions.billing_owner import Owner, reigns
 from aura_cli.webhooks.crew import Crew
 from aura_cli.webhooks.handling import Surroundings
 from aura_cli.webhooks.inbox import Handled
+from aura_cli.webhooks.sending import Target
 from aura_cli.webhooks.signature import verify
 from tests.parts.listening import event
 from tests.parts.receiving import receiving
@@ -75,6 +76,24 @@ def test_until_it_is_stopped(operated: Operated, number: int, code: int) -> None
     assert "aura grants balances" in err.lower()
     assert "Stopped at a safe point" in err
     assert operated.world.effects()
+
+
+def test_beside_a_listener(operated: Operated) -> None:
+    """What is delivered to `serve-webhooks` goes on from there, too."""
+    events = operated.world.events
+    with receiving() as receiver:
+        words = ("serve-webhooks", "--json", "--port", "0", "--admin-port", "0")
+        process = operated.aura.start(*words, env={**operated.variables, "AURA_FORWARD_URL": receiver.url})
+        assert process.stdout
+        url = json.loads(process.stdout.readline())["url"]
+        with Target(url, STRIPE_WEBHOOK_SECRET) as target:
+            assert {target.deliver(operated.body(one)).status for one in events} == {200}
+        until(lambda: set(operated.states().values()) == {"done"} and len(operated.states()) == len(events))
+        forwarded = {key for kind, key in operated.world.effects() if kind == "forward"}
+        until(lambda: {one["id"] for one in receiver.events} == forwarded)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 143
 
 
 def test_who_owns_the_billing(operated: Operated) -> None:
