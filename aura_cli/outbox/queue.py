@@ -68,7 +68,8 @@ def settle(connection: Connection, owner: str, effect: Effect, error: str | None
     False where the claim ran out meanwhile and is somebody else's: nothing was noted.
     """
     o = outbox.c
-    settled: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None, "error": error}
+    said = error and error.replace("\0", "")  # PostgreSQL's text holds none
+    settled: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None, "error": said}
     if error is None:
         settled |= {"state": "done", "done_at": utc_now()}
     elif final or effect.attempt >= ATTEMPTS:
