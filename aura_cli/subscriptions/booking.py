@@ -33,11 +33,13 @@ from sqlalchemy import (
     text,
     union_all,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.types import TypeEngine
 
 from aura_cli.db.engine import is_sqlite, upsert
 from aura_cli.db.shared import LARGEST, MONTHLY_ALLOCATION, token_balances, token_top_ups
 from aura_cli.db.types import TIME_TEXT, Id, UtcTime, utc_now
+from aura_cli.errors import ConflictError
 from aura_cli.subscriptions.tables import grants
 
 NO_ALLOCATION = 0  # in a balance row that no subscription came with: the first month is still owed
@@ -126,7 +128,8 @@ def book_top_up(connection: Connection, dues: Select[Any] | TextualSelect, reaso
     due, b, t = _fresh(dues), token_balances.c, token_top_ups.c
     absent = ~select(1).select_from(token_top_ups).where(t.stripe_session_id == due.c.session).exists()
     usable = case((_outlived(due, _LATER.c.caused_at > due.c.caused_at), 0), else_=due.c.tokens)
-    sums = select(due.c.user_id, func.sum(usable), func.sum(due.c.tokens), literal(NO_ALLOCATION)).where(absent).group_by(due.c.user_id)
+    totals = (_fitting(literal(0), func.sum(tokens)) for tokens in (usable, due.c.tokens))
+    sums = select(due.c.user_id, *totals, literal(NO_ALLOCATION)).where(absent).group_by(due.c.user_id)
     added = upsert(connection, token_balances).from_select(["user_id", "balance", "total_purchased", "monthly_allocation"], sums)
     both = {name: _fitting(b[name], added.excluded[name]) for name in ("balance", "total_purchased")}
     connection.execute(added.on_conflict_do_update(index_elements=["user_id"], set_={**both, "updated_at": utc_now()}))
@@ -184,8 +187,12 @@ def _fitting(held: Any, added: Any) -> ColumnElement[Any]:
 
 
 def _enter(connection: Connection, kind: str, due: FromClause, reason: str) -> None:
-    """The ledger entries."""
+    """The ledger entries. Raises ConflictError where one of the causes was granted at the same moment, to somebody else."""
     columns = (due.c.cause, due.c.user_id, literal(kind), due.c.tokens, literal(reason), due.c.caused_at)
     names = ["cause", "user_id", "kind", "tokens", "reason", "caused_at"]
-    rows = select(*columns).where(due.c.cause.is_not(None))  # SQLite's grammar wants a WHERE before ON CONFLICT
-    connection.execute(upsert(connection, grants).from_select(names, rows).on_conflict_do_nothing(index_elements=["cause"]))
+    try:
+        connection.execute(insert(grants).from_select(names, select(*columns)))
+    except IntegrityError as error:
+        raise ConflictError(
+            "A grant was made by somebody else at the same moment", "Nothing of this step was written; run it again"
+        ) from error

@@ -34,6 +34,7 @@ from aura_cli.drift.tables import plan_rows
 from aura_cli.errors import ConflictError, UsageError
 from aura_cli.subscriptions import booking
 from aura_cli.subscriptions.booking import NO_ALLOCATION
+from aura_cli.subscriptions.keeping import hold_users
 from aura_cli.subscriptions.tables import grants
 
 RECONCILE = "reconcile"  # the reason of what a plan grants
@@ -83,6 +84,7 @@ def grant(connection: Connection, user: str, tokens: int, *, cause: str, reason:
     """
     if not 0 < tokens <= LARGEST:
         raise UsageError(f"{tokens:,} tokens cannot be granted", f"Give a number from 1 to {LARGEST:,}")
+    hold_users(connection, [user])  # a renewal at the same moment waits, and keeps it
     row = upsert(connection, token_balances).values(user_id=user, balance=0, monthly_allocation=NO_ALLOCATION)
     connection.execute(row.on_conflict_do_nothing(index_elements=["user_id"]))
     b = token_balances.c
