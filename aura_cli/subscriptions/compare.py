@@ -168,8 +168,9 @@ def remember(connection: Connection, scope: Scope) -> None:
     current = and_(state.c.subscription == remote.c.id, state.c.current)
     moved_on = select(state.c.id).join_from(state, remote, current).where(scope.seen, ~same, state.c.seen_at <= scope.begun)
     connection.execute(state.update().where(state.c.id.in_(moved_on)).values(current=False))
-    new = select(remote.c.id, *(remote.c[name] for name in FACTS)).select_from(remote.outerjoin(state, current))
-    _append(connection, state, ["subscription", *FACTS], new.where(scope.seen, state.c.id.is_(None)))
+    begun = literal(int(connection.execute(select(scope.begun)).scalar_one().timestamp()), state.c.as_of.type)
+    new = select(remote.c.id, *(remote.c[name] for name in FACTS), begun).select_from(remote.outerjoin(state, current))
+    _append(connection, state, ["subscription", *FACTS, "as_of"], new.where(scope.seen, state.c.id.is_(None)))
 
 
 def remember_links(connection: Connection, user: str | None = None) -> None:
