@@ -115,11 +115,14 @@ def _apply_chunk(connection: Connection, plan_id: str, kind: Kind, operator: str
 
 
 def _lock(connection: Connection, kind: Kind, chunk: ColumnElement[bool]) -> None:
-    """Hold what a chunk is about to change: the rows of an update; for the others the users, so that grants to one wait for each other."""
+    """Hold what a chunk is about to change: the rows of an update; for the others the users, so that grants to one wait for each other.
+
+    In the order of their ids, as everybody does, so that nobody waits in a circle.
+    """
     if is_sqlite(connection):
         return  # BEGIN IMMEDIATE holds everything
     table, match = (kind.target(), kind.match()) if kind.deed is Deed.UPDATE else (users, users.c.id == plan_rows.c.user_id)
-    locked = select(1).select_from(table).where(match, chunk).with_for_update(of=table, key_share=True)
+    locked = select(1).select_from(table).where(match, chunk).order_by(table.c.id).with_for_update(of=table, key_share=True)
     connection.execute(select(func.count()).select_from(locked.cte("locked")))
 
 
