@@ -5,13 +5,14 @@ again at once when a user gets that customer, and now and then) | dead.
 `due_at` says when a row is to be looked at next: its next try, or the end of its lease; NULL where nothing is to be done.
 """
 
+import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, select
 
 from aura_cli.db.engine import is_sqlite, load
 from aura_cli.db.leases import is_dead
@@ -85,10 +86,17 @@ def claim(connection: Connection, owner: str, *, limit: int, ids: Sequence[str] 
     held = and_(e.state == "processing", e.due_at > utc_now())
     wanted = and_(among(e.id, ids), ~held) if ids else e.due_at <= utc_now()
     chosen = select(e.id).where(wanted).order_by(e.due_at).limit(limit).with_for_update(skip_locked=True)
-    lease = moved_by(utc_now(), literal_column(str(LEASE_SECONDS)))
-    taken = {"state": "processing", "lease_owner": owner, "due_at": lease, "attempts": e.attempts + 1}
+    attempts = case((e.state == "processing", e.attempts), else_=e.attempts + 1)  # whose worker died was not tried
+    taken = {"state": "processing", "lease_owner": owner, "due_at": _lease(), "attempts": attempts}
     statement = webhook_events.update().where(e.id.in_(chosen)).values(taken).returning(*_event_columns())
     return sorted((Event(*row) for row in connection.execute(statement)), key=lambda event: (event.created, event.id))
+
+
+def hold(connection: Connection, owner: str, events: Sequence[Event]) -> None:
+    """Begin the lease anew of what `owner` has claimed and nobody took over."""
+    e = webhook_events.c
+    mine = and_(among(e.id, [event.id for event in events]), e.state == "processing", e.lease_owner == owner)
+    connection.execute(webhook_events.update().where(mine).values(due_at=_lease()))
 
 
 def settle(connection: Connection, owner: str, handled: Sequence[Handled]) -> bool:
@@ -110,9 +118,8 @@ def settle(connection: Connection, owner: str, handled: Sequence[Handled]) -> bo
         mine = and_(among(e.id, [one.event.id for one in members]), e.state == "processing", e.lease_owner == owner)
         if connection.execute(webhook_events.update().where(mine).values(values)).rowcount != len(members):
             return False
-    rows = [{"event": one.event.id, "outcome": _said(one), "note": one.note, "changes": list(one.changes) or None} for one in handled]
-    if rows:
-        connection.execute(webhook_attempts.insert(), rows)
+    rows = [(one.event.id, _said(one), one.note, json.dumps(one.changes) if one.changes else None) for one in handled]
+    load(connection, webhook_attempts, ("event", "outcome", "note", "changes"), rows)
     return True
 
 
@@ -150,11 +157,13 @@ def failed(event: Event, error: str, *, final: bool = False) -> Handled:
 
 
 def wake_matched(connection: Connection) -> int:
-    """Put events back to work whose unknown customer has been linked to a user since; returns how many."""
+    """Put events back to work whose unknown customer has been linked to one user since; returns how many."""
     e = webhook_events.c
     if connection.execute(select(1).where(e.state == "unmatched").limit(1)).first() is None:
         return 0
-    linked = select(users.c.stripe_customer_id).where(users.c.stripe_customer_id.is_not(None))
+    customer, asked = users.c.stripe_customer_id, webhook_events.alias("asked")
+    wanted = select(asked.c.customer).where(asked.c.state == "unmatched")
+    linked = select(customer).where(customer.in_(wanted)).group_by(customer).having(func.count() == 1)
     return _wake(connection, and_(e.state == "unmatched", e.customer.in_(linked)))
 
 
@@ -177,6 +186,10 @@ def waiting(connection: Connection) -> int:
     """How many events are due now."""
     due = select(func.count()).select_from(webhook_events).where(webhook_events.c.due_at <= utc_now())
     return int(connection.execute(due).scalar_one())
+
+
+def _lease() -> ColumnElement[datetime]:
+    return moved_by(utc_now(), literal_column(str(LEASE_SECONDS)))
 
 
 def _event_columns() -> list[Any]:

@@ -6,7 +6,8 @@ from this machine, and nothing of an event is written before everything of it is
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
@@ -52,6 +53,7 @@ class Worker:
     clock: Callable[[], datetime] = utc_now
     on_handled: Callable[[Sequence[Handled]], None] = lambda handled: None
     owner: str = field(default_factory=identity)
+    hold_seconds: float = inbox.LEASE_SECONDS / 4  # how often leases begin anew while Stripe is asked
     _rounds: float = float("-inf")
 
     def once(self, limit: int | None = None, ids: Sequence[str] = ()) -> list[Handled]:
@@ -99,7 +101,7 @@ class Worker:
     def _handle(self, events: Sequence[Event]) -> list[Handled]:
         """Handle claimed events together, or one by one where together they fail, so that a bad one spoils no other."""
         try:
-            handled = self._together(events)
+            handled, again = self._together(events)
         except Exception as error:
             reason = translate(error) if not isinstance(error, AuraError) else error
             if isinstance(reason, UnreachableError) or isinstance(error, LeaseLost):
@@ -109,16 +111,38 @@ class Worker:
             handled = [inbox.failed(events[0], f"{type(error).__name__}: {reason or error}")]
             with writing(self.engine) as connection:
                 inbox.settle(connection, self.owner, handled)
+            again = []
         self.on_handled(handled)
-        return handled
+        return [*handled, *(self._handle(again) if again else ())]  # somebody wrote meanwhile: what Stripe said may be older than that
 
-    def _together(self, events: Sequence[Event]) -> list[Handled]:
-        view = look(self.engine, self.stripe, events, self.clock)
+    def _together(self, events: Sequence[Event]) -> tuple[list[Handled], list[Event]]:
+        with self._holding(events):
+            view = look(self.engine, self.stripe, events, self.clock)
         with writing(self.engine) as connection:
             handled, again = view.handle(connection, self.surroundings, self.clock())
             if not inbox.settle(connection, self.owner, handled):
                 raise LeaseLost("A lease ended while its events were handled", "Nothing was written; whoever has them handles them")
-        return [*handled, *(self._together(again) if again else ())]  # somebody wrote meanwhile: what Stripe said may be older than that
+        return handled, again
+
+    @contextmanager
+    def _holding(self, events: Sequence[Event]) -> Iterator[None]:
+        """However long Stripe takes: no lease ends meanwhile, or idle workers would take the events from each other for ever."""
+        done = threading.Event()
+
+        def hold() -> None:
+            while not done.wait(self.hold_seconds):
+                with suppress(Exception), writing(self.engine) as connection:
+                    inbox.hold(connection, self.owner, events)
+
+        holding = threading.Thread(target=hold, name="webhook-leases", daemon=True)
+        if self.stripe is not None:
+            holding.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if self.stripe is not None:
+                holding.join()
 
     def _give_back(self) -> bool:
         """Let others have what is claimed and not finished; False where that failed: the leases end by themselves."""
