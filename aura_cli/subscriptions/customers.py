@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Text, and_, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, or_, select
 
 from aura_cli.db.engine import upsert
 from aura_cli.db.shared import users
@@ -55,8 +55,18 @@ def candidates(connection: Connection, customer: Customer) -> Sequence[str]:
         conditions.append(users.c.privy_user_id.in_(select(p.privy_user_id).where(func.lower(p.verified_email) == customer.email.lower())))
     if not conditions:
         return ()
-    free = or_(users.c.stripe_customer_id.is_(None), users.c.stripe_customer_id == customer.id)
-    return [str(user) for user in connection.execute(select(users.c.id).where(or_(*conditions), free)).scalars()]
+    return [str(user) for user in connection.execute(select(users.c.id).where(or_(*conditions), _free(customer.id))).scalars()]
+
+
+def free(connection: Connection, customer: str, user: str | None) -> Sequence[str]:
+    """The user (uuid), if it has no other customer."""
+    if user is None:
+        return ()
+    return [str(found) for found in connection.execute(select(users.c.id).where(users.c.id == user, _free(customer))).scalars()]
+
+
+def _free(customer: str) -> ColumnElement[bool]:
+    return or_(users.c.stripe_customer_id.is_(None), users.c.stripe_customer_id == customer)
 
 
 def link(connection: Connection, customer: str, user: str, *, shared: bool) -> dict[str, Any] | None:

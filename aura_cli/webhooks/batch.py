@@ -66,6 +66,7 @@ class Batch:
     now: datetime
     trusting: bool  # Stripe was asked: what was found is how things are
     users: dict[str, str] = field(default_factory=dict)
+    buyers: dict[str, str] = field(default_factory=dict)  # checkout session → the user whom it names itself
     seen: dict[str, Facts] = field(default_factory=dict)
     differing: dict[str, str] = field(default_factory=dict)  # subscription → what the web app's row of it says otherwise
     outdated: set[str] = field(default_factory=set)  # subscriptions of which something newer is known

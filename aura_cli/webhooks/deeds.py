@@ -14,7 +14,7 @@ from aura_cli.subscriptions.keeping import Facts
 from aura_cli.subscriptions.stripe import NEAREST, Customer
 from aura_cli.webhooks.batch import Batch
 from aura_cli.webhooks.inbox import Event
-from aura_cli.webhooks.subjects import Invoice, Look, Session
+from aura_cli.webhooks.subjects import Invoice, Look, Object, Session
 from aura_cli.webhooks.tables import webhook_events
 
 FORWARD = "forward"  # a kind of effect in the outbox
@@ -73,10 +73,11 @@ def _invoice(batch: Batch, look: Look, invoice: Invoice) -> Result:
         return Result(event, look, note=f"The invoice is {invoice.status} by now", stale=True)
     if event.type == "invoice.payment_failed" and not batch.trusting and _paid_since(batch, invoice):
         return Result(event, look, note="The invoice has been paid since", stale=True)
+    if (subscription := invoice.subscription_id) is None:
+        return Result(event, look, note="Of no subscription")
     if look.customer is None or (user := batch.users.get(look.customer)) is None:
         return _unmatched(look)
-    subscription = invoice.subscription_id
-    if event.type == "invoice.paid" and subscription:
+    if event.type == "invoice.paid":
         if invoice.billing_reason == "subscription_cycle" and batch.reigns.at(event.created) is Owner.AURA:
             batch.owe("renewal", Due(f"invoice:{invoice.id}", user, MONTHLY_ALLOCATION, _time(invoice.created)), event)
         begun = look.subscription.created if look.subscription else invoice.created
@@ -100,18 +101,18 @@ def buyer(batch: Batch, session: Session) -> str | None:
 
 def _session(batch: Batch, look: Look, session: Session) -> Result:
     event, metadata = look.event, session.metadata or {}
-    user = buyer(batch, session) or batch.users.get(look.customer or "")
-    if user is None:
+    subscribed = session.mode == "subscription" and session.subscription_id is not None
+    if not subscribed and (session.mode != "payment" or metadata.get("type") != "token_topup"):
+        return Result(event, look, note="Not a purchase that grants anything")
+    if (user := batch.buyers.get(session.id) or batch.users.get(look.customer or "")) is None:
         return _unmatched(look)
     if session.mode == "subscription" and session.subscription_id:
         facts = look.subscription
         if batch.reigns.at(event.created) is Owner.AURA and (facts is None or facts.entitles(batch.now)):
             batch.owe("initial", _first_month(session.subscription_id, user, facts.created if facts else session.created), event)
         return Result(event, look)
-    if session.mode != "payment" or metadata.get("type") != "token_topup":
-        return Result(event, look, note="Not a purchase that grants anything")
-    if session.payment_status != "paid":
-        return Result(event, look, note=f"Its payment is {session.payment_status}: the event of the payment follows")
+    if not (_is_paid(session) and _is_paid(look.said)):  # what it bought counts from when it was paid
+        return Result(event, look, note="It was not paid yet: the event of the payment follows")
     said = metadata.get("tokens", "")
     tokens = int(said) if said.isascii() and said.isdigit() and len(said) <= 10 else 0
     if not 0 < tokens <= LARGEST_TOP_UP:
@@ -120,6 +121,10 @@ def _session(batch: Batch, look: Look, session: Session) -> Result:
         sold = (session.id, min(session.amount_total or 0, LARGEST), metadata.get("package_id"))
         batch.owe("topup", Due(f"session:{session.id}", user, tokens, _time(event.created), *sold), event)
     return Result(event, look)
+
+
+def _is_paid(said: Object) -> bool:
+    return isinstance(said, Session) and said.payment_status == "paid"
 
 
 def _customer(batch: Batch, look: Look, customer: Customer) -> Result:

@@ -64,7 +64,8 @@ def handle(
     _book(batch)
     handled = [_handled(one, batch) for one in results]
     for one in results:
-        _call(connection, one.event, surroundings)
+        if one.state == "done":  # what waits comes again
+            _call(connection, one.event, surroundings)
     handled += [Handled(event, "done", "applied" if _call(connection, event, surroundings) else "ignored") for event in others]
     return [*handled, *failures], again
 
@@ -88,13 +89,21 @@ def _know_customers(batch: Batch, looks: Sequence[Look], fresh: Mapping[str, Cus
     """Whose customers they are; those that Stripe's own words link to exactly one user are linked."""
     wanted = {customer for look in looks if (customer := look.customer)}
     batch.users = customers.owners(batch.connection, wanted)
-    checkouts = [(look.customer, look.found) for look in looks if isinstance(look.found, Session) and look.customer not in batch.users]
-    named = {customer: buyer(batch, session) for customer, session in checkouts if session.mode == "subscription"}
-    for identifier in sorted(wanted - batch.users.keys()):
+    checkouts = [(look.customer, look.found) for look in looks if isinstance(look.found, Session)]
+    batch.buyers = {session.id: user for _, session in checkouts if (user := buyer(batch, session))}
+    named = {customer: batch.buyers.get(session.id) for customer, session in checkouts if session.mode == "subscription"}
+
+    def candidates(identifier: str) -> Sequence[str]:
         known = fresh.get(identifier)
         found = () if known is None or known.deleted else customers.candidates(batch.connection, known)
-        found = found or [user for user in (named.get(identifier),) if user]
-        if len(found) == 1:
+        return found or customers.free(batch.connection, identifier, named.get(identifier))
+
+    unknown = sorted(wanted - batch.users.keys())
+    if batch.shared:  # all at once, because two who hold one after the other may wait for each other
+        possible = {user for identifier in unknown for user in candidates(identifier)}
+        keeping.hold_users(batch.connection, {*batch.users.values(), *batch.buyers.values(), *possible})
+    for identifier in unknown:
+        if len(found := candidates(identifier)) == 1:
             change = customers.link(batch.connection, identifier, found[0], shared=batch.shared)
             batch.users[identifier] = found[0]
             batch.changed(identifier, "users", found[0], change)
@@ -103,6 +112,8 @@ def _know_customers(batch: Batch, looks: Sequence[Look], fresh: Mapping[str, Cus
 def _keep_rows(batch: Batch) -> None:
     """The web app's rows of the subscriptions seen, and what its customers hear of that."""
     theirs = [(facts, batch.users[facts.customer]) for facts in batch.seen.values() if facts.customer in batch.users]
+    strangers = [facts.id for facts in batch.seen.values() if facts.customer not in batch.users]  # the row says whose
+    theirs += [(batch.seen[name], row.user_id) for name, row in keeping.rows(batch.connection, strangers, hold=False).items()]
     if not theirs:
         return
     keeping.hold_users(batch.connection, {user for _, user in theirs})
