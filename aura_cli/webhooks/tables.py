@@ -17,7 +17,6 @@ webhook_events = Table(  # one row an event id, whoever delivered it how often
     Column("object", Text),  # the id of what it is about
     Column("customer", Text),
     Column("thin", Boolean, nullable=False),
-    Column("payload", LargeBinary, nullable=False),  # as it arrived, byte for byte
     Column("source", Text, nullable=False),  # label of the secret that matched; backfill; send
     Column("received_at", UtcTime(), server_default=utc_now(), nullable=False),
     Column("state", Text, nullable=False, server_default="received"),  # received, processing, done, failed, unmatched, dead
@@ -26,6 +25,7 @@ webhook_events = Table(  # one row an event id, whoever delivered it how often
     Column("lease_owner", Text),
     Column("outcome", Text),  # applied, unchanged, stale, observed, ignored; of dead ones the error
     Column("finished_at", UtcTime()),
+    Column("payload", LargeBinary, nullable=False),  # as it arrived, byte for byte; last: SQLite reads through what stands before
     schema=OPS,
 )
 Index(

@@ -33,7 +33,6 @@ def upgrade() -> None:
         sa.Column("object", sa.Text()),
         sa.Column("customer", sa.Text()),
         sa.Column("thin", sa.Boolean(), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("received_at", TIME, nullable=False, server_default=NOW),
         sa.Column("state", sa.Text(), nullable=False, server_default="received"),
@@ -42,6 +41,7 @@ def upgrade() -> None:
         sa.Column("lease_owner", sa.Text()),
         sa.Column("outcome", sa.Text()),
         sa.Column("finished_at", TIME),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
         schema=schema,
     )
     for name, column, where in (
