@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select, text, update
+from sqlalchemy import Connection, select, text, true, update
 
-from aura_cli.db.engine import is_sqlite, upsert
+from aura_cli.db.engine import is_sqlite, load, upsert
+from aura_cli.db.given import given
 from aura_cli.db.shared import subscriptions, users
 from aura_cli.db.types import among, utc_now
 from aura_cli.subscriptions.stripe import ENDED, NEAREST
@@ -82,8 +83,7 @@ def append(connection: Connection, before: Mapping[str, State], seen: Sequence[F
     if old := [before[facts.id].number for facts in changed if facts.id in before]:
         connection.execute(state.update().where(among(state.c.id, old)).values(current=False))
     if changed:
-        rows = [{"subscription": facts.id, **facts._asdict(), "as_of": as_of[facts.id]} for facts in changed]
-        connection.execute(state.insert(), [{name: value for name, value in row.items() if name != "id"} for row in rows])
+        load(connection, state, ("subscription", *FACTS, "as_of"), [(*facts, as_of[facts.id]) for facts in changed])
     same = {facts.id for facts in seen} - {facts.id for facts in changed}
     later: dict[int, list[int]] = {}
     for identifier in same:
@@ -135,15 +135,16 @@ def write(connection: Connection, before: Mapping[str, Row], seen: Sequence[tupl
             new.append({"user_id": user, "stripe_subscription_id": facts.id, **made})
             changes[facts.id] = {"before": None, "after": {"user_id": user, **made}}
         elif row is not None and (moved := {name: value for name, value in values.items() if row.values[name] != value}):
-            moving.append({"here": facts.id, **row.values, **moved})
+            moving.append({"stripe_subscription_id": facts.id, **row.values, **moved})
             changes[facts.id] = {"before": {name: row.values[name] for name in moved}, "after": moved}
+    name = "stripe_subscription_id"
     if new:
-        connection.execute(upsert(connection, subscriptions).on_conflict_do_nothing(), new)
+        said = select(given(connection, subscriptions, new, *new[0])).where(true())  # SQLite's grammar wants a WHERE before ON CONFLICT
+        connection.execute(upsert(connection, subscriptions).from_select(list(new[0]), said).on_conflict_do_nothing())
     if moving:
-        here = subscriptions.c.stripe_subscription_id == bindparam("here")
-        connection.execute(
-            update(subscriptions).where(here).values({**{name: bindparam(name) for name in COLUMNS}, "updated_at": utc_now()}), moving
-        )
+        to = given(connection, subscriptions, moving, name, *COLUMNS).c
+        values = {**{column: to[column] for column in COLUMNS}, "updated_at": utc_now()}
+        connection.execute(update(subscriptions).where(subscriptions.c[name] == to[name]).values(values))
     return changes
 
 

@@ -1,0 +1,28 @@
+"""Many rows as one parameter, so that a statement about them is one, of one length, and compiled once."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Subquery, Table, text
+
+from aura_cli.db.engine import is_sqlite
+from aura_cli.db.types import TIME_TEXT
+
+
+def given(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]], *names: str) -> Subquery:
+    """A FROM clause of `rows`: the columns `names`, each of the type that it has in `table`."""
+    types = {name: table.c[name].type for name in names}
+    if is_sqlite(connection):
+        statement = f"SELECT {', '.join(f'value ->> {name!r} AS {name}' for name in names)} FROM json_each(:given)"
+    else:
+        shape = ", ".join(f"{name} {kind.compile(connection.dialect)}" for name, kind in types.items())
+        statement = f"SELECT * FROM jsonb_to_recordset(CAST(:given AS jsonb)) AS given({shape})"
+    values = [{name: _text(row[name]) for name in names} for row in rows]
+    return text(statement).bindparams(given=msgspec.json.encode(values).decode()).columns(**types).subquery("given")
+
+
+def _text(value: Any) -> Any:
+    """A time as both databases read it."""
+    return value.astimezone(UTC).strftime(TIME_TEXT) if isinstance(value, datetime) else value
