@@ -11,6 +11,7 @@ _BY_STATE: tuple[tuple[tuple[str, ...], type[AuraError], str, str], ...] = (
     (("42501", "25006"), ConfigurationError, "The database role may not do this", "aura needs a role that may write"),
     (("42P01", "42703", "3F000"), ConfigurationError, "The database schema is not what aura expects", "Run: aura db check"),
     (("53100", "53200"), UnreachableError, "The database has run out of disk or memory", "Make room; nothing is half-written"),
+    (("57014",), ConflictError, "The database gave the statement up", "It took too long, or was cancelled; run it again"),
     (("55P03", "40"), ConflictError, "Another transaction was in the way", "Run it again"),
     (("08", "57", "53"), UnreachableError, "The database could not be reached or broke off", "Trying again is safe"),
 )

@@ -289,6 +289,7 @@ def prune(
     ctx: typer.Context,
     older_than: str = typer.Option("90d", "--older-than", metavar="WHEN", help="What arrived before: 90d ago or more than 30, or a date."),
     dead: bool = typer.Option(False, "--dead", help="Also what was given up."),
+    unmatched: bool = typer.Option(False, "--unmatched", help="Also what is of nobody here."),
     apply: bool = typer.Option(False, "--apply", help="Delete it; without, it is only counted."),
 ) -> None:
     """Delete events that are done and old, with their tries and what was forwarded of them; never what is still to be done.
@@ -302,7 +303,7 @@ def prune(
 
     runtime: Runtime = ctx.obj
     now = runtime.clock()
-    old = pruning.Old.than(datetime.fromtimestamp(moment(older_than, now), UTC), now, dead=dead)
+    old = pruning.Old.than(datetime.fromtimestamp(moment(older_than, now), UTC), now, dead=dead, unmatched=unmatched)
     done = pruning.plan(runtime.engine, old)
     if apply and not runtime.options.dry_run:
         runtime.authorise(done.events + done.attempts + done.effects)

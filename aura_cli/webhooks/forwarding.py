@@ -1,7 +1,8 @@
 """Events that go on to the web app: carried out of the outbox, signed anew with the secret that it verifies with.
 
-At least once: one that dies between the answer and its note lets the claim run out, and the event is sent again. The receiver tells a
-repetition by the event's id, as it does with Stripe's own.
+Whatever the web app answers but 2xx is tried again for a day: one that is being deployed may say 404, one with another secret 400, and
+servers that nobody stops cost money. At least once: one that dies between the answer and its note lets the claim run out, and the
+event is sent again. The receiver tells a repetition by the event's id, as it does with Stripe's own.
 """
 
 import logging
@@ -23,7 +24,7 @@ from aura_cli.outbox.queue import Effect
 from aura_cli.outbox.tables import outbox
 from aura_cli.settings import Settings
 from aura_cli.webhooks.deeds import FORWARD
-from aura_cli.webhooks.sending import Sent, Target, is_loopback
+from aura_cli.webhooks.sending import Target, is_loopback
 from aura_cli.webhooks.signature import WEB, secrets_of
 from aura_cli.webhooks.tables import webhook_events
 
@@ -31,7 +32,6 @@ LOG = logging.getLogger("aura_cli.webhooks")
 SETTING = "AURA_FORWARD_URL"
 IDLE_SECONDS = 1.0
 LONGEST_PAUSE = 10.0  # while the database is away
-_AGAIN = frozenset({408, 425, 429})  # answers of 4xx that pass; another will be the same tomorrow
 _TOLD_SECONDS = 60.0
 
 
@@ -111,7 +111,7 @@ class Forwarding:
         sent = self.target.deliver(bytes(payload))
         if sent.taken:
             return self._settle(effect, None, final=False)
-        return self._settle(effect, f"{sent.status or 'not reached'}: {sent.answer}".rstrip(": "), final=_is_final(sent))
+        return self._settle(effect, f"{sent.status or 'not reached'}: {sent.answer}".rstrip(": "), final=False)
 
     def _settle(self, effect: Effect, error: str | None, *, final: bool) -> Forwarded:
         with writing(self.engine) as connection:
@@ -121,11 +121,6 @@ class Forwarding:
             self._told = monotonic()
             LOG.warning("%s did not get %s (%s)%s", self.target.url, effect.key, error, "; given up" if dead else "; tried again later")
         return Forwarded(effect.key, "dead" if error and dead else "pending" if error else "done", error)
-
-
-def _is_final(sent: Sent) -> bool:
-    """Whether the receiver has understood, and does not want it."""
-    return 400 <= sent.status < 500 and sent.status not in _AGAIN
 
 
 def revive(connection: Connection, events: Sequence[str]) -> int:

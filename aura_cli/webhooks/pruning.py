@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, and_, func, or_, select
 
 from aura_cli.audit.log import record
 from aura_cli.db.engine import reading, writing
@@ -35,24 +35,29 @@ class Pruned:
 
 @dataclass(frozen=True)
 class Old:
-    """What is old: arrived before `before` and done; with `dead`, given up, too. What is still to be done never is."""
+    """What is old: arrived before `before` and done; with `dead`, given up, with `unmatched`, of nobody known, too.
+
+    What is still to be done never is.
+    """
 
     before: datetime
     dead: bool = False
+    unmatched: bool = False
 
     @classmethod
-    def than(cls, before: datetime, now: datetime, *, dead: bool = False) -> "Old":
+    def than(cls, before: datetime, now: datetime, *, dead: bool = False, unmatched: bool = False) -> "Old":
         """Raises UsageError where Stripe still lists what arrived then."""
         if before > now - timedelta(seconds=KEPT):
             reason = "Stripe lists events for 30 days: what is forgotten here before could come again, and be done twice"
             raise UsageError(f"{now - before} is too young. {reason}", "Take 30d or more")
-        return cls(before, dead)
+        return cls(before, dead, unmatched)
 
     @property
     def events(self) -> ColumnElement[bool]:
         """The condition on the inbox."""
         e = webhook_events.c
-        return and_(e.received_at < self.before, e.finished_at < self.before, e.state.in_(self._states))
+        settled = and_(e.finished_at < self.before, e.state.in_(self._states))
+        return and_(e.received_at < self.before, or_(settled, e.state == "unmatched") if self.unmatched else settled)
 
     @property
     def effects(self) -> ColumnElement[bool]:

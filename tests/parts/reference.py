@@ -32,7 +32,8 @@ def exit_codes() -> Iterator[str]:
     yield "| exit | meaning |"
     yield "|--:|---|"
     yield "| 0 | Done; an empty list too. |"
-    kinds: list[type[errors.AuraError]] = [errors.AuraError, *errors.AuraError.__subclasses__()]
+    known = [kind for kind in errors.AuraError.__subclasses__() if kind.__module__ == errors.__name__]  # not those of rooms
+    kinds: list[type[errors.AuraError]] = [errors.AuraError, *known]
     for kind in kinds:
         about = (kind.__doc__ or "").split("\n")[0]
         yield f"| {kind.exit_code} | {'Unforeseen: a bug; `--debug` shows where.' if kind is errors.AuraError else about} |"

@@ -68,6 +68,14 @@ def test_what_is_settled_and_old_goes(filled: Engine, dead: bool, gone: set[str]
     assert prune(filled, old, "tester").events == 0
 
 
+def test_what_is_of_nobody_known_goes_only_if_asked(filled: Engine) -> None:
+    """It might be somebody's one day; the young stays in any case."""
+    old = Old.than(days(90), NOW, unmatched=True)
+    assert plan(filled, old).events == 2
+    prune(filled, old, "tester")
+    assert left(filled)[0] == FULL - {"done", "unmatched"}
+
+
 def test_what_was_done_again_lately_stays(filled: Engine) -> None:
     """An old event that was replayed yesterday is of interest still."""
     with writing(filled) as connection:
