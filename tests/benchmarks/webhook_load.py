@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aura_cli.webhooks.signature import sign
@@ -26,15 +26,17 @@ def event(number: str, size: int, created: int) -> bytes:
 
 def requests(path: str, count: int, secret: str, size: int, prefix: str) -> list[bytes]:
     """That many deliveries, complete with head and signature of now."""
-    now, made = int(time.time()), []
-    for number in range(count):
-        body = event(f"{prefix}{number:08d}", size, now)
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json; charset=utf-8\r\nUser-Agent: Stripe/1.0\r\n"
-            f"Accept: */*\r\nCache-Control: no-cache\r\nContent-Length: {len(body)}\r\nStripe-Signature: {sign(secret, body, now)}\r\n\r\n"
-        )
-        made.append(head.encode() + body)
-    return made
+    now = int(time.time())
+    return [request(path, event(f"{prefix}{number:08d}", size, now), secret, now) for number in range(count)]
+
+
+def request(path: str, body: bytes, secret: str, now: int) -> bytes:
+    """One delivery."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json; charset=utf-8\r\nUser-Agent: Stripe/1.0\r\n"
+        f"Accept: */*\r\nCache-Control: no-cache\r\nContent-Length: {len(body)}\r\nStripe-Signature: {sign(secret, body, now)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 @dataclass
@@ -77,23 +79,23 @@ class Sender(asyncio.Protocol):
         self.send()
 
 
-async def main(port: int, path: str, clients: int, count: int, secret: str, size: int, prefix: str) -> None:
-    """Send, and print how it went."""
-    loop = asyncio.get_running_loop()
-    shared = Round(iter(requests(path, count, secret, size, prefix)), clients, loop.create_future())
-    made = [await loop.create_connection(lambda: Sender(shared), "127.0.0.1", port) for _ in range(clients)]
+async def send(port: int, clients: int, made: Sequence[bytes]) -> None:
+    """Send complete requests, and print how it went."""
+    loop, count = asyncio.get_running_loop(), len(made)
+    shared = Round(iter(made), clients, loop.create_future())
+    connections = [await loop.create_connection(lambda: Sender(shared), "127.0.0.1", port) for _ in range(clients)]
     begun = time.perf_counter()
-    for _, sender in made:
+    for _, sender in connections:
         sender.send()
     await shared.done
     seconds = time.perf_counter() - begun
     shared.taken.sort()
     quantiles = {"p50": shared.taken[count // 2], "p99": shared.taken[count * 99 // 100]}
     sys.stdout.write(json.dumps({"rate": count / seconds, **quantiles}) + "\n")
-    for transport, _ in made:
+    for transport, _ in connections:
         transport.close()
 
 
 if __name__ == "__main__":
     a = sys.argv
-    asyncio.run(main(int(a[1]), a[2], int(a[3]), int(a[4]), a[5], int(a[6]), a[7]))
+    asyncio.run(send(int(a[1]), int(a[3]), requests(a[2], int(a[4]), a[5], int(a[6]), a[7])))
