@@ -52,7 +52,8 @@ def span(engine: Engine, since: int | None, now: int) -> Span:
         position = _position(connection)
     earliest = now - KEPT
     wished = since if since is not None else earliest if position is None else position - OVERLAP
-    return Span(max(wished, earliest), wished >= earliest, position is None or wished <= position)
+    whole = since is None or wished <= (earliest if position is None else position)  # what is older has been read, or is gone
+    return Span(max(wished, earliest), wished >= earliest, whole)
 
 
 def backfill(

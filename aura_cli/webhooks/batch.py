@@ -1,5 +1,6 @@
 """The one transaction's work on a batch of events, and the handlers that others may add."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,9 +39,11 @@ class Handlers:
     by_type: dict[str, list[Handler]] = field(default_factory=dict)
 
     def on(self, *types: str) -> Callable[[H], H]:
-        """A decorator that registers a function for event types."""
+        """A decorator that registers a function for event types. Raises TypeError for what is no synchronous function."""
 
         def register(handler: H) -> H:
+            if not callable(handler) or inspect.iscoroutinefunction(handler):
+                raise TypeError(f"A webhook handler is a synchronous function of connection and event, not {handler!r}")
             for name in types:
                 self.by_type.setdefault(name, []).append(handler)
             return handler

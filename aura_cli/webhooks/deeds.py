@@ -58,6 +58,8 @@ def _subscription(batch: Batch, look: Look, facts: Facts) -> Result:
     stale = event.id in batch.outdated or look.found != look.said
     if event.type == "customer.subscription.deleted":
         stale = stale and facts.status != "canceled"
+    if stale and note is None:
+        note = f"Stripe says otherwise by now (it is {facts.status})" if batch.trusting else "Something as young, or younger, is known"
     if (user := batch.users.get(facts.customer)) is None:
         if NEAREST.get(facts.status) == "canceled":
             return Result(event, look, note="Of a customer that nobody here is known by, and ended", stale=stale)

@@ -183,6 +183,9 @@ def _book(batch: Batch) -> None:
     for kind, book in _BOOK.items():
         if given := [due for due, _ in batch.dues[kind].values()]:
             book(batch.connection, rows_of(batch.connection, given), "webhook")
+        for due, event in batch.dues[kind].values():
+            entry = {"kind": kind, "user_id": due.user_id, "tokens": due.tokens}
+            batch.changed(event, "grants", due.cause, {"before": None, "after": entry})
     for user, after in _balances(batch.connection, events).items():
         if after != before.get(user):
             batch.changed(events[user], "token_balances", user, {"before": before.get(user), "after": after})

@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from sqlalchemy import Engine
 
 from aura_cli.db.migrate import require_current
-from aura_cli.errors import AuraError
+from aura_cli.errors import AuraError, ConfigurationError
 from aura_cli.transport import Service
 from aura_cli.webhooks.batch import Handlers, Surroundings
 from aura_cli.webhooks.crew import Crew
@@ -202,12 +202,15 @@ def make_app(
 ) -> web.Application:
     """An application that takes Stripe's webhooks at `path` and says at `/healthz` that it is alive; nothing runs before it starts.
 
-    `engine` is on a database of this program's schema (`aura db upgrade`); `secrets` is label → signing secret; `livemode` None takes
+    `engine` is one of `aura_cli.db.engine.connect`, on a database of this program's schema (`aura db upgrade`); `secrets` is label →
+    signing secret; `livemode` None takes
     live and test events, else those of the other mode are refused. So many `workers`, threads of this process, handle what is stored:
     they ask `stripe` how things are now, and without it believe the events; `handlers` are yours; with `forwards` the events that stop
     servers go into the outbox, out of which `forwarding` takes them on. As a sub-application its paths stand below its prefix. It raises
     ConfigurationError when it starts on a database with another schema.
     """
+    if not secrets or not all(isinstance(secret, str) and secret for secret in dict(secrets).values()):
+        raise ConfigurationError("A listener needs a signing secret, and none may be empty: anybody could sign with that", "Is it set?")
     limits, metrics = limits or Limits(), Metrics()
     surroundings = Surroundings(forwards or forwarding is not None, handlers or Handlers())
     crew = Crew(engine, stripe, surroundings, workers, forwarding)

@@ -175,7 +175,7 @@ def say(event: Event) -> Object:
     try:
         return kind.shape(kind.body(event.payload).data.object)
     except ServiceError as error:
-        raise BadEvent(f"The event's body is not what {event.type} promises: {error.message}") from error
+        raise BadEvent(f"The event's body is not what {event.type} promises: {error.__cause__ or error.message}") from error
 
 
 def subscription_of(said: Object) -> str | None:

@@ -147,3 +147,10 @@ def test_nothing_heavy_before_it_is_asked_for() -> None:
         [sys.executable, "-c", code], env={"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True, check=True, timeout=30
     )
     assert json.loads(done.stdout) == []
+
+
+@pytest.mark.parametrize("secrets", [{}, {"web": ""}, {"web": "whsec_test", "old": ""}])
+def test_no_application_without_a_secret(engine: Engine, secrets: dict[str, str]) -> None:
+    """An empty one would take whatever anybody signs with nothing."""
+    with pytest.raises(ConfigurationError, match="secret"):
+        make_app(engine, secrets)

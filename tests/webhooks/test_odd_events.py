@@ -224,6 +224,17 @@ def test_a_handler_that_fails_is_tried_again_alone(start: Start) -> None:
     assert len(seen_by_handler(world)) == 3
 
 
+@pytest.mark.parametrize("wrong", [3, None, "asynchronous"])
+def test_what_is_no_synchronous_function_is_no_handler(wrong: Any) -> None:
+    """A coroutine would never run, and its event be done all the same."""
+
+    async def asynchronous(connection: Connection, event: Delivered) -> None: ...
+
+    given: Any = asynchronous if wrong == "asynchronous" else wrong
+    with pytest.raises(TypeError, match="synchronous"):
+        Handlers().on("charge.refunded")(given)
+
+
 def seen_by_handler(world: World) -> list[Any]:
     with reading(world.books.engine) as connection:
         return list(connection.execute(select(audit_logs.c.id).where(audit_logs.c.action == "seen")))
@@ -253,7 +264,7 @@ def test_a_rehearsal_shows_and_changes_nothing(start: Start) -> None:
     world.deliver(world.events)
     before, states = world.outcome(), world.states()
     shown = rehearse(world.books.engine, world.books.service, [event.id for event in world.events], Surroundings())
-    assert {change["table"] for one in shown for change in one.changes} == {"subscriptions", "token_balances"}
+    assert {change["table"] for one in shown for change in one.changes} == {"subscriptions", "token_balances", "grants"}
     assert (world.outcome(), world.states()) == (before, states)
 
 
