@@ -27,7 +27,12 @@ def connect(url: str) -> Engine:
             pool_pre_ping=True,
             pool_size=8,
             hide_parameters=True,  # people's data stays out of errors
-            connect_args={"prepare_threshold": None, "connect_timeout": 15, "application_name": "aura"},
+            connect_args={
+                "prepare_threshold": None,
+                "connect_timeout": 15,
+                "tcp_user_timeout": 30_000,  # milliseconds: a network that swallows everything is found out
+                "application_name": "aura",
+            },
         )
     _require_recent_sqlite()
     engine = create_engine(
