@@ -114,6 +114,7 @@ def serve_webhooks(
                 beside.enter_context(cli.forwarding(url, runtime.console.say))
 
         stopped_by = serve(app, Serving(host, port, admin_port, grace, connections), started)
+    runtime.console.say("Stopped: what was acknowledged is stored.")
     raise typer.Exit(128 + stopped_by)
 
 
@@ -141,8 +142,7 @@ def work(
     owner, since = _owner(runtime, wanted)
     stripe = runtime.stripe if runtime.settings.stripe_mode else None
     crew = Crew(runtime.engine, stripe, Surroundings(forwarding is not None), workers, forwarding)
-    granting = _granting(runtime, owner, since)
-    runtime.console.say(f"{granting[0].upper()}{granting[1:]}.")
+    runtime.console.say(f"{_granting(runtime, owner, since).replace('the', 'The', 1)}.")  # aura's name is never capitalised
     if stripe is None:
         runtime.console.say("STRIPE_SECRET_KEY is not set: events are believed, though they may be late.")
     if not once:

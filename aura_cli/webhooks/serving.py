@@ -4,8 +4,10 @@ The public port has the webhook's path and `/healthz`; `/readyz` and `/metrics` 
 """
 
 import asyncio
+import errno
 import logging
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from sqlalchemy import Engine
 from aura_cli.db.engine import reading
 from aura_cli.db.failures import translate
 from aura_cli.db.migrate import require_current
-from aura_cli.errors import ConflictError
+from aura_cli.errors import AuraError, ConflictError, UsageError
 from aura_cli.webhooks.listener import LISTENER
 from aura_cli.webhooks.metrics import CONTENT_TYPE, Backlog, backlog, text
 
@@ -54,7 +56,7 @@ def serve(app: web.Application, serving: Serving, on_start: Callable[[Listening]
     """Serve an application of `make_app` until SIGTERM or SIGINT, and return the number of the signal.
 
     Then nothing more is accepted, what is under way is finished, for at most `grace` seconds; a second signal ends it at once.
-    `on_start` is called when both ports are open. Raises ConflictError where a port is taken.
+    `on_start` is called when both ports are open. Raises ConflictError where a port is taken, UsageError where it cannot be ours.
     """
     return asyncio.run(_serve(app, serving, on_start))
 
@@ -73,8 +75,8 @@ async def _serve(app: web.Application, serving: Serving, on_start: Callable[[Lis
 async def listening(app: web.Application, serving: Serving) -> AsyncIterator[Listening]:
     """Both ports are open for the length of the block, as `serve` has them, in the running loop."""
     async with AsyncExitStack() as stack:
-        admin_port = await _open(stack, admin(app), LOOPBACK, serving.admin_port, serving)
-        port = await _open(stack, app, serving.host, serving.port, serving)
+        admin_port = await _open(stack, admin(app), (LOOPBACK, serving.admin_port, "--admin-port"), serving)
+        port = await _open(stack, app, (serving.host, serving.port, "--port"), serving)
         yield Listening(port, admin_port)
 
 
@@ -84,8 +86,8 @@ def _stop(loop: asyncio.AbstractEventLoop, stopped: "asyncio.Future[int]", numbe
     stopped.set_result(number)
 
 
-async def _open(stack: AsyncExitStack, app: web.Application, host: str, port: int, serving: Serving) -> int:
-    """Start `app` on a port, which is returned. The stack closes the port first, then finishes what is under way."""
+async def _open(stack: AsyncExitStack, app: web.Application, where: tuple[str, int, str], serving: Serving) -> int:
+    """Start `app` at `where` (host, port, its option); returns the port. The stack closes it first, then finishes what is under way."""
     runner = web.AppRunner(app, shutdown_timeout=_CLOSE_SECONDS)
     app.on_response_prepare.append(_anonymous)
     stack.push_async_callback(runner.cleanup)
@@ -93,12 +95,23 @@ async def _open(stack: AsyncExitStack, app: web.Application, host: str, port: in
     if listener := app.get(LISTENER):
         stack.push_async_callback(listener.leave, serving.grace)  # aiohttp reads no more of a body once its own end has begun
     try:
-        server = await asyncio.get_running_loop().create_server(_admission(runner, serving), host, port, backlog=256)
+        server = await asyncio.get_running_loop().create_server(_admission(runner, serving), *where[:2], backlog=256)
     except OSError as error:
-        where = f"Port {port} on {host} cannot be listened on: {error.strerror}"
-        raise ConflictError(where, "Choose another, or 0 for any.") from error
+        raise _not_ours(error, *where) from error
     stack.callback(server.close)
     return int(server.sockets[0].getsockname()[1])
+
+
+def _not_ours(error: OSError, host: str, port: int, option: str) -> AuraError:
+    """Why a port cannot be listened on, and what to do."""
+    about = f"Port {port} ({option}) on {host}"
+    if error.errno == errno.EADDRINUSE:
+        return ConflictError(f"{about} is taken", "Choose another, or 0 for any")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return UsageError(f"{about} is a privileged one, and this user may not listen there", "Choose one from 1024 on, behind the proxy")
+    if error.errno in (errno.EADDRNOTAVAIL, None) or isinstance(error, socket.gaierror):  # None: asyncio, from Python 3.13 on
+        return UsageError(f"{host} is no address of this machine", "Give --host one that it has: 127.0.0.1, or 0.0.0.0 for all")
+    return ConflictError(f"{about} cannot be listened on: {error.strerror}")
 
 
 class _Connection(web.RequestHandler):

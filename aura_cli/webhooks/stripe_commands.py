@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aura_cli.webhooks.sending import Sent
 
 LISTENER = "http://127.0.0.1:8787/api/webhooks/stripe"
-COLUMNS = ("id", "status", "events", "api_version", "current", "url")
+COLUMNS = ("id", "status", "url", "events", "api_version", "current")
 TO = typer.Option(LISTENER, "--to", metavar="URL", help="Where to send it.")
 WHICH = typer.Argument(..., metavar="ENDPOINT", help="Its id (we_…) or address.")
 endpoints = typer.Typer(help="The webhook endpoints registered at Stripe.", rich_markup_mode=None, no_args_is_help=True)
@@ -105,13 +105,12 @@ def tail(
     if runtime.settings.stripe_mode == "live":
         raise ConfigurationError("STRIPE_SECRET_KEY is a live key: tail is for test mode", "Use --env, or register an endpoint at Stripe")
     start = moment(since, runtime.clock()) if since else 0
-    target = Target(to, signing_secret(runtime))
-    require_consent(runtime, to)
-    feed = Feed(runtime.stripe, start)
-    if not since:
-        feed.skip_to_now()
-    runtime.console.say(f"Events of Stripe's test mode go to {to}; Ctrl-C ends it.")
-    with target:
+    with Target(to, signing_secret(runtime)) as target:
+        require_consent(runtime, to)
+        feed = Feed(runtime.stripe, start)
+        if not since:
+            feed.skip_to_now()
+        runtime.console.say(f"Events of Stripe's test mode go to {to}; Ctrl-C ends it.")
         for sent in follow(feed, target, stop=threading.Event(), say=runtime.console.warn):
             runtime.console.emit(dump(sent) if runtime.options.as_json else harmless(sent_line(sent)))
 

@@ -85,6 +85,7 @@ def test_what_it_says(aura: Aura, engine: Engine, database_url: str) -> None:
     assert "test events of Stripe account acct_" in err
     assert "whsec" not in err
     assert STRIPE_SECRET_KEY not in err
+    assert err.endswith("Stopped: what was acknowledged is stored.\n")
 
 
 def test_a_port_that_is_taken(aura: Aura, listener: Served, database_url: str) -> None:
@@ -92,8 +93,16 @@ def test_a_port_that_is_taken(aura: Aura, listener: Served, database_url: str) -
     with stand_in(population()) as stripe:
         for words in (("--port", str(listener.port), "--admin-port", "0"), ("--port", "0", "--admin-port", str(listener.admin_port))):
             done = aura("serve-webhooks", *words, env=variables(aura, database_url, stripe.base))
-            assert (done.exit, f"Port {words[1] if words[1] != '0' else words[3]}" in done.err) == (6, True), done
+            taken = words[:2] if words[1] != "0" else words[2:]
+            assert (done.exit, f"Port {taken[1]} ({taken[0]}) on 127.0.0.1 is taken" in done.err) == (6, True), done
     assert listener.alive()
+
+
+def test_an_address_of_another_machine(aura: Aura, engine: Engine, database_url: str) -> None:
+    """Exit 2, and no advice to take another port."""
+    with stand_in(population()) as stripe:
+        done = aura("serve-webhooks", *FREE, "--host", "192.0.2.1", env=variables(aura, database_url, stripe.base))
+    assert (done.exit, "192.0.2.1 is no address of this machine" in done.err, "0 for any" in done.err) == (2, True, False)
 
 
 def test_the_port_that_was_asked_for(aura: Aura, engine: Engine, database_url: str) -> None:

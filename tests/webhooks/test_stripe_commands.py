@@ -177,6 +177,13 @@ def test_tail_leaves_the_past_out(webhooks: Surroundings) -> None:
         assert [event["id"] for event in receiver.events] == new
 
 
+def test_tail_to_no_address(webhooks: Surroundings) -> None:
+    """Exit 2, before it says where events go and before anything is asked."""
+    done = webhooks("tail", "--to", "nowhere")
+    assert (done.exit, "no web address" in done.err, "go to" in done.err) == (2, True, False)
+    assert webhooks.stripe.asked == []
+
+
 def test_tail_refuses_a_live_key(webhooks: Surroundings) -> None:
     """Before anything is asked."""
     done = webhooks("tail", AURA_ENV="production", STRIPE_SECRET_KEY="sk_live_sandbox_x")
