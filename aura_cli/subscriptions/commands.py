@@ -186,13 +186,18 @@ def _told(result: Reconciliation, width: int | None, *, apply: bool, saved: str 
             yield f"{change.kind:<17} {about}"
             yield from (f"  {part}" for part in parts)
     found = sum(result.counts.values())
-    yield f"{result.remote:,} subscriptions at Stripe, {result.local:,} here: " + (f"{found:,} differences." if found else "no drift.")
+    differences = f"{found:,} difference{'' if found == 1 else 's'}." if found else "no drift."
+    yield f"{_subscriptions(result.remote)} at Stripe, {result.local:,} here: {differences}"
     if found:
         yield "  " + ", ".join(f"{number:,} {kind}" for kind, number in result.counts.items())
     if apply:
         yield f"{result.applied:,} applied, {result.skipped:,} skipped because they had moved, {result.left:,} left."
     elif found:
         yield f"Nothing was written; repair it with {saved or '--apply'}."
+
+
+def _subscriptions(number: int) -> str:
+    return f"{number:,} subscription{'' if number == 1 else 's'}"
 
 
 def _difference(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[str]:
@@ -216,7 +221,7 @@ def _stats_lines(found: Stats) -> Iterator[str]:
         yield f"  {status:<20} {number:>8,} {bar(number, widest)}"
     yield "Monthly recurring revenue"
     for revenue in found.revenue:
-        yield f"  {revenue.currency.upper():<20} {revenue.shown:>14} from {revenue.subscriptions:,} subscriptions"
+        yield f"  {revenue.currency.upper():<20} {revenue.shown:>14} from {_subscriptions(revenue.subscriptions)}"
     yield "Trials ending"
     most = max((ending.trials for ending in found.trials_ending), default=1)
     for ending in found.trials_ending:
