@@ -45,6 +45,7 @@ def list_(
     customer: str | None = typer.Option(None, "--customer", metavar="cus_…", help="Only events about this customer."),
     since: str | None = SINCE,
     about: str | None = typer.Option(None, "--object", metavar="ID", help="Only events about this object: sub_…, in_…, cs_…"),
+    limit: int | None = typer.Option(None, "--limit", min=0, help="At most so many."),
     form: Format | None = typer.Option(None, "--format", help="How to write the list."),
     columns: str | None = typer.Option(None, "--columns", metavar="A,B", help="Which columns."),
 ) -> None:
@@ -56,8 +57,11 @@ def list_(
 
     runtime: Runtime = ctx.obj
     chosen = views.Filter(status, type_, customer, about, _moment(runtime, since))
-    rows = views.rows(runtime.engine, chosen)
-    runtime.console.listing(rows, COLUMNS, form=form, chosen=columns, total=lambda: views.count(runtime.engine, chosen))
+    rows = views.rows(runtime.engine, chosen, limit)
+    if runtime.console.is_terminal and not columns and (form or runtime.options.as_json or Format.TABLE) is Format.TABLE:
+        rows = map(views.shortened, rows)
+    most = (limit,) if limit is not None else ()
+    runtime.console.listing(rows, COLUMNS, form=form, chosen=columns, total=lambda: min((views.count(runtime.engine, chosen), *most)))
 
 
 @app.command()
@@ -133,8 +137,9 @@ def replay(
     ids = [one.event for one in found]
     if dry_run:
         runtime.check_binding()
-        planned = work.Replay.of(list(work.rehearse(_worker(runtime), ids)) if diff else found, applied=False)
-        runtime.console.result(planned, lambda: _replayed(runtime, planned, to))
+        tried = work.rehearse(_worker(runtime), ids) if diff else ()
+        planned = work.Replay.of(list(tried), applied=False) if diff else work.Replay.chosen(found)
+        runtime.console.result(planned, lambda: _replayed(runtime, planned, to, tried=diff))
         runtime.console.say("Nothing was done." if wanted.ids else "Nothing was done; --apply does it.")
         return
     if to:
@@ -173,20 +178,21 @@ def _worker(runtime: Runtime) -> Any:
     return Worker(runtime.engine, stripe, Surroundings(forwards), runtime.clock)
 
 
-def _replayed(runtime: Runtime, replay: Replay, to: str | None) -> Iterator[str]:
+def _replayed(runtime: Runtime, replay: Replay, to: str | None, *, tried: bool = True) -> Iterator[str]:
     shown = replay.events[:ROWS_ON_A_TERMINAL] if runtime.console.is_terminal else replay.events
     for one in shown:
-        yield _ended(one)
+        yield _ended(one) if tried else f"{one.event}  {one.type}: now {one.state}"
         for change in one.changes:
             yield from (f"  {line}" for line in _changed(change))
     if len(shown) < len(replay.events):
         yield f"… and {len(replay.events) - len(shown):,} more"
     counted = ", ".join(f"{number:,} {name}" for name, number in replay.counts.items())
-    number = f"{len(replay.events):,} event{'' if len(replay.events) == 1 else 's'}"
+    number = _events(len(replay.events))
     if replay.applied:
         yield f"{number} handled again: {counted or 'none'}."
         return
-    yield f"{number} would be {f'sent to {to}' if to else 'handled again'} ({counted or 'none'})."
+    known = f" ({'' if tried else 'now: '}{counted})" if counted else ""
+    yield f"{number} would be {f'sent to {to}' if to else 'handled again'}{known}."
 
 
 def _ended(one: Ended) -> str:
@@ -219,7 +225,7 @@ def stats(
 ) -> None:
     """Count what arrived and what became of it, say what waits, which secrets are needed, and whether Stripe has more.
 
-    Exit 3 where nothing arrives while Stripe has events. Example: aura webhooks stats --since 7d
+    Exit 3 where nothing arrives while Stripe has events, or some are dead. Example: aura webhooks stats --since 7d
     """
     from dataclasses import replace
     from datetime import UTC, datetime
@@ -237,8 +243,12 @@ def stats(
     at_stripe, note = _at_stripe(runtime)
     found = replace(found, at_stripe=at_stripe, note=note)
     runtime.console.result(found, lambda: _counted(found))
-    if trouble := work.silence(found):
-        raise AttentionNeeded(trouble, "See: aura webhooks endpoints list. Fetch what was missed: aura webhooks backfill")
+    hints = {
+        work.silence(found): "See: aura webhooks endpoints list. Fetch what was missed: aura webhooks backfill",
+        work.dead(found): "Why: aura webhooks list --status dead. Once that is mended: aura webhooks replay --status dead",
+    }
+    if troubles := [trouble for trouble in hints if trouble]:
+        raise AttentionNeeded(". ".join(troubles), ". ".join(hints[trouble] for trouble in troubles))
 
 
 def _at_stripe(runtime: Runtime) -> tuple[AtStripe | None, str | None]:
@@ -258,29 +268,31 @@ def _at_stripe(runtime: Runtime) -> tuple[AtStripe | None, str | None]:
 def _counted(found: Stats) -> Iterator[str]:
     from aura_cli.webhooks.stats import HOURLY, ago
 
-    yield f"{found.received:,} events since {brief(found.since)}, {found.received_per_hour:,.1f} an hour"
+    yield f"{_events(found.received)} since {brief(found.since)}, {found.received_per_hour:,.1f} an hour"
     most = max((one.events for one in found.over_time), default=1)
     form = "%m-%d %H:00" if len(found.over_time) <= HOURLY + 1 else "%Y-%m-%d"
-    for one in found.over_time:
+    for one in found.over_time if found.received else ():
         yield f"  {one.begin:{form}} {one.events:>8,} {bar(one.events, most)}".rstrip()
     for title, counts in (("State", found.by_state), ("Outcome", found.by_outcome), ("Type", found.by_type)):
         yield from ([title] if counts else [])
         yield from (f"  {name:<44} {number:>8,}" for name, number in counts.items())
     left = ", ".join(f"{number:,} {state}" for state, number in found.open.items() if number)
-    yield f"Not done, whenever it arrived: {left or 'nothing'}; the oldest that is due has waited {found.lag_seconds:,.1f} s"
+    waits = f"; the oldest that is due has waited {found.lag_seconds:,.1f} s" if found.lag_seconds else ""
+    yield f"Not done, whenever it arrived: {left or 'nothing'}{waits}"
     for secret in found.secrets:
-        last = f"last needed {ago(secret.last_matched_at, found.until)} ago" if secret.last_matched_at else "not needed so far"
-        yield f"Secret {secret.label!r}: {last}, {secret.matched:,} times" + (
-            "" if secret.configured else "; it is not configured any more"
-        )
+        times = f"{secret.matched:,} time{'' if secret.matched == 1 else 's'}"
+        last = f"last needed {ago(secret.last_matched_at, found.until)} ago, {times}" if secret.last_matched_at else "not needed so far"
+        yield f"Secret {secret.label!r}: {last}" + ("" if secret.configured else "; it is not configured any more")
     forward = found.forwarding
     if forward.pending or forward.done or forward.dead:
         waiting = f", waiting for {ago(forward.waiting_since, found.until)}" if forward.waiting_since else ""
         yield f"Forwarding: {forward.pending:,} pending{waiting}, {forward.done:,} done, {forward.dead:,} dead"
         yield from ([f"  last error: {forward.last_error}"] if forward.last_error else [])
-    newest = f"{ago(found.newest_received_at, found.until)} ago" if found.newest_received_at else "never"
+    newest = found.newest_received_at
     stripes = f"; Stripe's newest is {ago(found.at_stripe.newest, found.until)} old" if found.at_stripe and found.at_stripe.newest else ""
-    yield f"The last event arrived {newest}{stripes}"
+    yield (f"The last event arrived {ago(newest, found.until)} ago" if newest else "No event has arrived yet") + stripes
+    if found.at_stripe and found.at_stripe.older:
+        yield "Stripe has events of before that are not here: aura webhooks backfill"
     yield from ([found.note] if found.note else [])
 
 
@@ -303,7 +315,11 @@ def prune(
 
     runtime: Runtime = ctx.obj
     now = runtime.clock()
-    old = pruning.Old.than(datetime.fromtimestamp(moment(older_than, now), UTC), now, dead=dead, unmatched=unmatched)
+    try:
+        before = datetime.fromtimestamp(moment(older_than, now), UTC)
+    except UsageError as error:
+        raise UsageError(error.message, "Examples: 30d, 90d, 2026-05-01") from None  # nothing shorter is taken here
+    old = pruning.Old.than(before, now, dead=dead, unmatched=unmatched, called=older_than)
     done = pruning.plan(runtime.engine, old)
     if apply and not runtime.options.dry_run:
         runtime.authorise(done.events + done.attempts + done.effects)
@@ -314,7 +330,11 @@ def prune(
 
 def _pruned(done: Pruned) -> Iterator[str]:
     deed, rest = ("deleted", "") if done.applied else ("would be deleted", " Nothing was; --apply does it.")
-    yield f"{done.events:,} events from before {brief(done.before)}, {done.attempts:,} tries, {done.effects:,} effects {deed}.{rest}"
+    yield f"{_events(done.events)} from before {brief(done.before)}, {done.attempts:,} tries, {done.effects:,} effects {deed}.{rest}"
+
+
+def _events(number: int) -> str:
+    return f"{number:,} event{'' if number == 1 else 's'}"
 
 
 def _moment(runtime: Runtime, text: str | None) -> int | None:

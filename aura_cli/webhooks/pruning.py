@@ -45,11 +45,11 @@ class Old:
     unmatched: bool = False
 
     @classmethod
-    def than(cls, before: datetime, now: datetime, *, dead: bool = False, unmatched: bool = False) -> "Old":
-        """Raises UsageError where Stripe still lists what arrived then."""
+    def than(cls, before: datetime, now: datetime, *, dead: bool = False, unmatched: bool = False, called: str = "That") -> "Old":
+        """Raises UsageError, in which `before` is `called` so, where Stripe still lists what arrived then."""
         if before > now - timedelta(seconds=KEPT):
             reason = "Stripe lists events for 30 days: what is forgotten here before could come again, and be done twice"
-            raise UsageError(f"{now - before} is too young. {reason}", "Take 30d or more")
+            raise UsageError(f"{called} is too young. {reason}", "Take 30d or more")
         return cls(before, dead, unmatched)
 
     @property

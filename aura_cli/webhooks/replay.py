@@ -39,7 +39,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Replay:
-    """What was handled again, or with `applied` false would be. `counts` is by outcome."""
+    """What was handled again, or with `applied` false would be. `counts` is by outcome, of what was not even tried by its state now."""
 
     events: list[Ended]
     counts: dict[str, int]
@@ -49,6 +49,10 @@ class Replay:
     def of(cls, events: Sequence[Ended], *, applied: bool) -> "Replay":
         counts = Counter((one.outcome or one.state) if one.state == "done" else one.state for one in events)
         return cls(list(events), dict(counts.most_common()), applied)
+
+    @classmethod
+    def chosen(cls, events: Sequence[Ended]) -> "Replay":
+        return cls(list(events), dict(Counter(one.state for one in events).most_common()), applied=False)
 
     @property
     def failed(self) -> int:

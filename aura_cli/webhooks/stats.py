@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import Connection, Engine, case, func, select
@@ -20,6 +19,7 @@ from aura_cli.webhooks.tables import webhook_events, webhook_secrets
 
 HOURLY = 48  # hours that are counted one by one; longer times by the day
 LATE_SECONDS = 300  # an event of Stripe's that is younger may still be on its way
+LATEST = 1_000  # arrivals, among which the newest that Stripe made is looked for: they come in no order
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,16 @@ class ForwardingState:
 
 @dataclass(frozen=True)
 class AtStripe:
-    """The newest handled event of Stripe's, and how many came after the newest that is stored here and are late.
+    """The newest handled event of Stripe's, and how many were made after the newest that is stored here and are late.
 
-    `more`: that is a whole page of them, and there may be others.
+    `more`: that is a whole page of them, and there may be others. `older`: those on the page that are not here either; the page is only
+    read where Stripe's newest is not here.
     """
 
     newest: datetime | None
     missing: int
     more: bool
+    older: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def stats(connection: Connection, since: datetime, until: datetime, secrets: Map
         over_time=over_time,
         by_state=_counted(connection, e.state, since),
         by_type=_counted(connection, e.type, since),
-        by_outcome=_counted(connection, case((e.state == "done", e.outcome)), since),  # of dead ones it is the error
+        by_outcome=_counted(connection, case((e.state == "done", e.outcome), (e.state == "dead", e.state)), since),  # theirs is the error
         open=dict(left.states),
         lag_seconds=left.lag,
         newest_received_at=connection.execute(select(func.max(e.received_at))).scalar(),
@@ -121,9 +123,18 @@ def at_stripe(engine: Engine, stripe: Service, now: datetime) -> AtStripe:
         return AtStripe(newest, 0, more=False)
     listed = feed.latest(PAGE)
     unknown = _unknown(engine, [event.id for event in listed])
-    missed = list(takewhile(lambda event: event.id in unknown, listed))
-    late = sum(event.created < now.timestamp() - LATE_SECONDS for event in missed)
-    return AtStripe(newest, late, more=len(missed) == PAGE)
+    with reading(engine) as connection:
+        latest = select(webhook_events.c.created).order_by(webhook_events.c.received_at.desc()).limit(LATEST).subquery()
+        ours = connection.execute(select(func.max(latest.c.created))).scalar() or 0
+    late = [event for event in listed if event.id in unknown and event.created < now.timestamp() - LATE_SECONDS]
+    missing = sum(event.created > ours for event in late)
+    return AtStripe(newest, missing, more=len(listed) == PAGE and listed[-1].created > ours, older=len(late) - missing)
+
+
+def dead(found: Stats) -> str | None:
+    """What was given up of the time that is counted, which is left for a person."""
+    number = found.by_state.get("dead", 0)
+    return f"{number:,} event{' is' if number == 1 else 's are'} dead: given up, and handled no more by itself" if number else None
 
 
 def silence(found: Stats) -> str | None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,8 @@ from aura_cli.outbox.tables import outbox
 from aura_cli.webhooks.deeds import FORWARD
 from aura_cli.webhooks.handling import MAIL
 from aura_cli.webhooks.tables import webhook_attempts, webhook_events
+
+SHOWN = 40  # characters of an outcome in a table
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,18 @@ class Filter:
         return statement if self.since is None else statement.where(e.received_at >= datetime.fromtimestamp(self.since, UTC))
 
 
-def rows(engine: Engine, chosen: Filter) -> Iterator[EventRow]:
-    """Events, the last to arrive first, streamed; their payloads stay where they are."""
-    statement = chosen.of(select(*_columns())).order_by(webhook_events.c.received_at.desc(), webhook_events.c.id)
+def rows(engine: Engine, chosen: Filter, limit: int | None = None) -> Iterator[EventRow]:
+    """Events, the last to arrive first, at most `limit`, streamed; their payloads stay where they are."""
+    statement = chosen.of(select(*_columns())).order_by(webhook_events.c.received_at.desc(), webhook_events.c.id).limit(limit)
     with reading(engine) as connection:
         for row in connection.execution_options(yield_per=1_000).execute(statement):
             yield _row(row)
+
+
+def shortened(row: EventRow) -> EventRow:
+    """With as much of its outcome, which of a dead one is a sentence, as a table has room for."""
+    outcome = row.outcome or ""
+    return replace(row, outcome=f"{outcome[: SHOWN - 1]}…") if len(outcome) > SHOWN else row
 
 
 def count(engine: Engine, chosen: Filter) -> int:

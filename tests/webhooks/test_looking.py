@@ -67,6 +67,7 @@ def test_list_as_json_and_csv(worked: Operated) -> None:
     assert list(listed.json[0]) == ROW
     assert listed.json[0]["id"] == "evt_new"
     assert listed.json[0]["source"] == "old"
+    assert worked("list", "--json", "--limit", "2").json == listed.json[:2]
     dead = worked("list", "--status", "dead", "--type", "invoice.paid", "--format", "csv", "--columns", "id,state,attempts")
     assert dead.out == "id,state,attempts\nevt_malformed,dead,1\n"
 
@@ -90,6 +91,17 @@ def test_list_on_a_terminal(operated: Operated) -> None:
     assert code == 0
     assert shown.count("evt_") == 50
     assert "50 of 60" in shown
+
+
+def test_a_long_outcome_on_a_terminal(worked: Operated) -> None:
+    """A table has its beginning, after the columns that tell which event it is; chosen by name it is whole."""
+    command = [sys.executable, "-m", "aura_cli", "webhooks", "list", "--status", "dead"]
+    variables = {**worked.aura.environment, **worked.variables, "COLUMNS": "140", "TERM": "xterm"}
+    _, shown = on_a_terminal(command, variables, worked.aura.work)
+    assert "…" in shown
+    assert "attempts" in shown
+    _, shown = on_a_terminal([*command, "--columns", "id,outcome"], {**variables, "COLUMNS": "400"}, worked.aura.work)
+    assert "…" not in shown
 
 
 def test_show(worked: Operated) -> None:

@@ -116,3 +116,6 @@ def test_the_command(operated: Operated) -> None:
     assert set(operated.states()) == {"evt_2"}
     refused = operated("prune", "--older-than", "7d", "--json")
     assert (refused.exit, json.loads(refused.err)["error"]["kind"]) == (2, "usage")
+    assert json.loads(refused.err)["error"]["message"].startswith("7d is too young.")
+    bare = operated("prune", "--older-than", "5")
+    assert (bare.exit, "30d, 90d, 2026-05-01" in bare.err) == (2, True)

@@ -82,8 +82,8 @@ def test_dead_ones_in_bulk(worked: Operated) -> None:
     state = stands(worked)
     planned = worked("replay", "--status", "dead")
     assert planned.exit == 0
-    assert "evt_malformed  invoice.paid: dead" in planned.out
-    assert "1 event would be handled again" in planned.out
+    assert "evt_malformed  invoice.paid: now dead" in planned.out
+    assert "1 event would be handled again (now: 1 dead)." in planned.out
     assert "--apply" in planned.err
     assert stands(worked) == state
     failed = worked("replay", "--status", "dead", "--apply", "--json")

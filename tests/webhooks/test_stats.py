@@ -17,7 +17,7 @@ from aura_cli.webhooks.envelope import read
 from aura_cli.webhooks.inbox import store
 from aura_cli.webhooks.intake import note_matches
 from aura_cli.webhooks.samples import sample
-from aura_cli.webhooks.stats import Stats, ago, at_stripe, silence, stats
+from aura_cli.webhooks.stats import Stats, ago, at_stripe, dead, silence, stats
 from aura_cli.webhooks.tables import webhook_events, webhook_secrets
 from tests.parts.listening import event
 from tests.webhooks.listing import happen, listing
@@ -71,7 +71,8 @@ def test_states_types_and_outcomes(engine: Engine) -> None:
     arrived(engine, 100 * HOUR, due_at=NOW - HOUR)
     found = counted(engine, 24 * HOUR)
     assert found.by_state == {"done": 3, "dead": 1}
-    assert found.by_outcome == {"applied": 2, "stale": 1}
+    assert found.by_outcome == {"applied": 2, "stale": 1, "dead": 1}
+    assert dead(found) == "1 event is dead: given up, and handled no more by itself"
     assert found.by_type == {"product.updated": 3, "price.updated": 1}
     assert found.open == {"received": 1, "processing": 0, "failed": 0, "unmatched": 0, "dead": 1}
     assert 3600 <= found.lag_seconds <= (datetime.now(UTC) - NOW + HOUR).total_seconds() + 1
@@ -102,10 +103,10 @@ def test_forwarding(engine: Engine) -> None:
     assert (found.waiting_since, found.last_error) == (NOW - HOUR, "404: gone")
 
 
-def known(engine: Engine, *ids: str) -> None:
-    """Events that arrived, by their ids at Stripe."""
+def known(engine: Engine, *ids: str, made: int) -> None:
+    """Events that arrived, by their ids at Stripe, which made them then (epoch seconds)."""
     for name in ids:
-        body = sample("invoice.paid", int(NOW.timestamp())).replace(b'"id":"evt_', b'"id":"' + name.encode() + b'","was":"', 1)
+        body = sample("invoice.paid", made).replace(b'"id":"evt_', b'"id":"' + name.encode() + b'","was":"', 1)
         with writing(engine) as connection:
             store(connection, [read(body, "web")])
 
@@ -122,7 +123,7 @@ def test_silence_is_what_stripe_has_and_we_lack(engine: Engine, tmp_path: Path) 
         assert at_stripe(engine, asked, NOW).newest is None
         first = happen(stripe, moment - 9000, moment - 8000)
         assert compared(engine, asked) == (2, False)
-        known(engine, first[1])
+        known(engine, first[1], made=moment - 8000)
         assert compared(engine, asked) == (0, False)  # what was missed before is not silence; a backfill finds it
         happen(stripe, *range(moment - 7000, moment - 6959))
         happen(stripe, moment - 5000, kind="charge.refunded")
@@ -131,6 +132,16 @@ def test_silence_is_what_stripe_has_and_we_lack(engine: Engine, tmp_path: Path) 
         assert at_stripe(engine, asked, NOW).newest == datetime.fromtimestamp(moment - 2, UTC)
         happen(stripe, *range(moment - 4000, moment - 3900))
         assert compared(engine, asked)[1] is True
+
+
+def test_what_is_older_than_our_newest_is_no_silence(engine: Engine, tmp_path: Path) -> None:
+    """Events arrive, and earlier ones never did: that is told apart from silence."""
+    moment = int(NOW.timestamp())
+    with listing(tmp_path) as (stripe, asked):
+        happen(stripe, *range(moment - 7000, moment - 6800))
+        known(engine, "made_here", made=moment - 35)
+        found = at_stripe(engine, asked, NOW)
+    assert (found.missing, found.more, found.older) == (0, False, 100)
 
 
 def test_how_silence_is_told(engine: Engine, tmp_path: Path) -> None:
@@ -177,6 +188,24 @@ def test_the_command_while_nothing_arrives(operated: Operated) -> None:
     assert error["kind"] == "attention"
     assert error["message"].startswith("Nothing has ever arrived here while Stripe has ")
     assert "backfill" in error["hint"]
+
+
+def test_the_command_where_nothing_ever_arrived(operated: Operated) -> None:
+    """No plot of nothing, and no times and numbers of what never was."""
+    told = operated("stats", STRIPE_SECRET_KEY="", AURA_ENV="development")
+    first, *rest = told.out.splitlines()
+    assert (told.exit, first.startswith("0 events since ")) == (0, True)
+    said = ["Not done, whenever it arrived: nothing", "Secret 'web': not needed so far", "No event has arrived yet"]
+    assert rest[:-1] == said
+
+
+def test_the_command_where_something_is_dead(operated: Operated) -> None:
+    """Exit 3: it is left for a person."""
+    operated.malformed()
+    operated.world.worker().drain()
+    told = operated("stats", STRIPE_SECRET_KEY="", AURA_ENV="development")
+    assert (told.exit, "1 event is dead" in told.err, "replay --status dead" in told.err) == (3, True, True)
+    assert "  dead  " in told.out.partition("Outcome")[2]
 
 
 def test_the_command_without_stripe(operated: Operated) -> None:
