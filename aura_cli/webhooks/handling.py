@@ -71,14 +71,15 @@ def handle(
 
 
 def _keep_states(batch: Batch, looks: Sequence[Look], states: Mapping[str, State]) -> None:
-    """Append what is new. Without Stripe's word for it only what is younger than what is known counts."""
+    """Append what is new. Without Stripe's word for it only what is younger than what is known counts, or says of that second: it ended."""
     as_of: dict[str, int] = {}
     for look in looks:
         facts = look.subscription
         if facts is None:
             continue
         known = as_of.get(facts.id, (states[facts.id].as_of or 0) if facts.id in states else -1)
-        if batch.trusting or look.asked_at > known:
+        ends = facts.status in ENDED and look.asked_at == known  # nothing comes after an end
+        if batch.trusting or look.asked_at > known or ends:
             batch.seen[facts.id], as_of[facts.id] = facts, look.asked_at
         elif facts != batch.seen.get(facts.id, states[facts.id].facts if facts.id in states else None):
             batch.outdated.add(look.event.id)

@@ -184,6 +184,22 @@ def test_without_a_key_the_youngest_event_counts(start: Start) -> None:
     assert not [change for change in world.books.found() if change.kind != "duplicate_active"]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_without_a_key_an_end_is_final(start: Start, turned: bool) -> None:
+    """What changed and ended within a second has ended, whichever of both is told first."""
+    world = start()
+    subscription = subscribe(world)
+    world.deliver(world.events)
+    world.worker(key=False).drain()
+    seen, later = len(world.state.events), subscription.created + DAY
+    changed = billing.change(world.state, subscription, replace(subscription, cancel_at_period_end=True), later)
+    billing.cancel(world.state, changed, later)
+    for event in sorted(world.new(seen), key=lambda event: event.type, reverse=turned):
+        world.deliver([event])
+        world.worker(key=False).drain()
+    assert [row["status"] for row in world.books.shared()["subscriptions"]] == ["canceled"]
+
+
 def test_a_bad_body_spoils_no_other(start: Start) -> None:
     """A handled type whose object is not what it promises is dead at once, with the reason; its neighbours are done."""
     world = start()
