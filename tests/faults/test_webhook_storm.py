@@ -43,8 +43,12 @@ def unlink(found: World) -> None:
 
 
 def undisturbed(found: World, *, key: bool = True) -> dict[str, Any]:
-    """What the events end in, in order, by one worker in peace; afterwards it is as if they had never come."""
-    unlink(found)
+    """What the events end in, in order, by one worker in peace; afterwards it is as if they had never come.
+
+    Only with a key customers whom nobody here knows are found.
+    """
+    if key:
+        unlink(found)
     worker = found.worker(key=key)
     for begin in range(0, len(found.events), 100):
         found.deliver(found.events[begin : begin + 100])
@@ -52,7 +56,8 @@ def undisturbed(found: World, *, key: bool = True) -> dict[str, Any]:
     assert set(found.states()) == {"done"}
     outcome = found.outcome()
     found.forget()
-    unlink(found)
+    if key:
+        unlink(found)
     return outcome
 
 
@@ -163,6 +168,9 @@ def keyless(aura: Aura, found: World, what: str, port: int = 0) -> Program:
 
 
 def believed(outcome: dict[str, Any]) -> dict[str, Any]:
-    """The part of what events end in that does not depend on their order where nobody can be asked."""
-    alive = [row for row in outcome["subscriptions"] if row["status"] != "canceled"]
+    """The part of what events end in that does not depend on their order where nobody can be asked.
+
+    When a row was made may say how it was lifted over one that had ended, if there was one.
+    """
+    alive = [{**row, "created_at": None} for row in outcome["subscriptions"] if row["status"] != "canceled"]
     return {**outcome, "subscriptions": alive, "outbox": []}
