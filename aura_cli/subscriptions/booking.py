@@ -8,20 +8,21 @@ app's (which writes its clock): one of the web app's, at or after a cause, has d
 The caller holds the users' rows, so that nobody else of us books for them meanwhile.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
     Connection,
     FromClause,
     Integer,
+    MetaData,
     Select,
+    Table,
     Text,
-    TextualSelect,
     and_,
     case,
     cast,
@@ -30,15 +31,14 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    text,
     union_all,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.types import TypeEngine
 
-from aura_cli.db.engine import is_sqlite, upsert
+from aura_cli.db.engine import upsert
+from aura_cli.db.given import given
 from aura_cli.db.shared import LARGEST, MONTHLY_ALLOCATION, token_balances, token_top_ups
-from aura_cli.db.types import TIME_TEXT, Id, UtcTime, utc_now
+from aura_cli.db.types import Id, UtcTime, utc_now
 from aura_cli.errors import ConflictError
 from aura_cli.subscriptions.tables import grants
 
@@ -58,28 +58,25 @@ class Due(NamedTuple):
 
 
 _LATER = grants.alias("later")
-_TYPES: Mapping[str, TypeEngine[Any]] = {
-    "cause": Text(),
-    "user_id": Id,
-    "tokens": Integer(),
-    "caused_at": UtcTime(),
-    "session": Text(),
-    "amount": Integer(),
-    "package": Text(),
-}
-_GIVEN = """SELECT * FROM jsonb_to_recordset(CAST(:given AS jsonb)) AS given(
-    cause text, user_id uuid, tokens integer, caused_at timestamptz, session text, amount integer, package text)"""
-_GIVEN_SQLITE = f"SELECT {', '.join(f'value ->> {name!r} AS {name}' for name in _TYPES)} FROM json_each(:given)"
+_DUE = Table(  # the shape of what is given: never a table of the database
+    "due",
+    MetaData(),
+    Column("cause", Text),
+    Column("user_id", Id),
+    Column("tokens", Integer),
+    Column("caused_at", UtcTime()),
+    Column("session", Text),
+    Column("amount", Integer),
+    Column("package", Text),
+)
 
 
-def rows_of(connection: Connection, dues: Sequence[Due]) -> TextualSelect:
+def rows_of(connection: Connection, dues: Sequence[Due]) -> Select[Any]:
     """A selection of the given grants, in the shape that the functions below take."""
-    values = [{**due._asdict(), "caused_at": due.caused_at and due.caused_at.astimezone(UTC).strftime(TIME_TEXT)} for due in dues]
-    statement = text(_GIVEN_SQLITE if is_sqlite(connection) else _GIVEN).bindparams(given=json.dumps(values))
-    return statement.columns(**_TYPES)
+    return select(given(connection, _DUE, [due._asdict() for due in dues], *Due._fields))
 
 
-def book_first_month(connection: Connection, dues: Select[Any] | TextualSelect, reason: str, *, timed: bool = True) -> None:
+def book_first_month(connection: Connection, dues: Select[Any], reason: str, *, timed: bool = True) -> None:
     """Add what a new subscription comes with. Not `timed` (no due says its time): only to those who have no allocation yet."""
     due, b, g = _fresh(dues), token_balances.c, _LATER.c
     held = select(1).select_from(token_balances).where(b.user_id == due.c.user_id, b.monthly_allocation != NO_ALLOCATION)
@@ -102,7 +99,7 @@ def book_first_month(connection: Connection, dues: Select[Any] | TextualSelect, 
         _date_back(connection, dues)
 
 
-def book_renewal(connection: Connection, dues: Select[Any] | TextualSelect, reason: str) -> None:
+def book_renewal(connection: Connection, dues: Select[Any], reason: str) -> None:
     """Reset balances to the monthly allocation, and keep what was added since the renewal was billed."""
     due, b = _fresh(dues), token_balances.c
     by_web = select(1).select_from(token_balances).where(b.user_id == due.c.user_id, b.last_reset_at >= due.c.caused_at)
@@ -123,7 +120,7 @@ def book_renewal(connection: Connection, dues: Select[Any] | TextualSelect, reas
     _enter(connection, "renewal", due, reason)
 
 
-def book_top_up(connection: Connection, dues: Select[Any] | TextualSelect, reason: str) -> None:
+def book_top_up(connection: Connection, dues: Select[Any], reason: str) -> None:
     """Add what was bought, and write the web app's row about it. What the web app has booked itself is only noted in the ledger."""
     due, b, t = _fresh(dues), token_balances.c, token_top_ups.c
     absent = ~select(1).select_from(token_top_ups).where(t.stripe_session_id == due.c.session).exists()
@@ -140,7 +137,7 @@ def book_top_up(connection: Connection, dues: Select[Any] | TextualSelect, reaso
     _enter(connection, "topup", due, reason)
 
 
-def _date_back(connection: Connection, dues: Select[Any] | TextualSelect) -> None:
+def _date_back(connection: Connection, dues: Select[Any]) -> None:
     """The first month is that of the oldest subscription, whichever was told of first; until a renewal the balance dates from it."""
     b, said = token_balances.c, dues.subquery("said")
     initial, renewal = grants.alias("initial"), grants.alias("renewal")
@@ -150,7 +147,7 @@ def _date_back(connection: Connection, dues: Select[Any] | TextualSelect) -> Non
     connection.execute(token_balances.update().where(theirs).values(last_reset_at=begun))
 
 
-def _fresh(dues: Select[Any] | TextualSelect) -> FromClause:
+def _fresh(dues: Select[Any]) -> FromClause:
     """Those whose cause stands in no ledger entry."""
     said = dues.subquery("said")
     known = select(1).select_from(grants).where(grants.c.cause == said.c.cause).exists()

@@ -35,7 +35,6 @@ from aura_cli.transport import Service
 
 THREADS = 16
 PROBES_A_COMMIT = 100
-LARGEST_TOP_UP = 1_000_000_000
 PAID_EVENTS = ["checkout.session.completed", "checkout.session.async_payment_succeeded"]
 _ID = re.compile(r"\w+", re.ASCII)
 SESSION_COLUMNS = ("scan_id", "id", "customer", "user_reference", "tokens", "amount", "package", "created")
@@ -195,16 +194,14 @@ def _page(window: Window, rows: Sequence[Any], objects: Sequence[Subscription | 
 
 def _top_up(scan_id: str, session: Session) -> Sequence[Any] | None:
     metadata = session.metadata or {}
-    if session.mode != "payment" or session.payment_status != "paid" or metadata.get("type") != "token_topup":
+    if not session.is_top_up or session.payment_status != "paid":
         return None
-    said = metadata.get("tokens", "")
-    tokens = int(said) if said.isascii() and said.isdigit() and len(said) <= 10 else 0
     return (
         scan_id,
         session.id,
         reference(session.customer),
         as_uuid(metadata.get("user_id")),
-        tokens if tokens <= LARGEST_TOP_UP else 0,
+        session.tokens,
         min(session.amount_total or 0, LARGEST),
         metadata.get("package_id"),
         session.created,

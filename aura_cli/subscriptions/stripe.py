@@ -22,6 +22,7 @@ API_VERSION = "2026-10-28.endive"
 BASE = "https://api.stripe.com"
 PAGE = 100  # the most that a list gives
 LARGEST_AMOUNT = 2**63 - 1
+LARGEST_TOP_UP = 1_000_000_000  # tokens
 LIVE_RATE, TEST_RATE = 15.0, 10.0  # requests a second; Stripe allows 25 an endpoint, and the web app's checkout draws on the same
 ENDED = ("canceled", "incomplete_expired")
 NEAREST = {  # Stripe's eight statuses → the nearest of the web app's five
@@ -39,7 +40,9 @@ NEAREST = {  # Stripe's eight statuses → the nearest of the web app's five
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # after an even number of backslashes: an odd one would be escaped itself
 
 
-class _Reference(msgspec.Struct):
+class Reference(msgspec.Struct):
+    """Something that Stripe has expanded, as far as its id."""
+
     id: str
 
 
@@ -70,7 +73,7 @@ class Subscription(msgspec.Struct):
     """A subscription as Stripe sends it, of any API version."""
 
     id: str
-    customer: str | _Reference
+    customer: str | Reference
     status: str
     created: Epoch
     cancel_at_period_end: bool = False
@@ -88,9 +91,21 @@ class Session(msgspec.Struct):
     created: Epoch
     mode: str | None = None
     payment_status: str | None = None
-    customer: str | _Reference | None = None
+    customer: str | Reference | None = None
     amount_total: int | None = None
     metadata: dict[str, str] | None = None
+
+    @property
+    def is_top_up(self) -> bool:
+        """Does it sell tokens, as the web app's purchases do?"""
+        return self.mode == "payment" and (self.metadata or {}).get("type") == "token_topup"
+
+    @property
+    def tokens(self) -> int:
+        """How many it sells; 0 where that cannot be read, or cannot be."""
+        said = (self.metadata or {}).get("tokens", "")
+        tokens = int(said) if said.isascii() and said.isdigit() and len(said) <= 10 else 0
+        return tokens if tokens <= LARGEST_TOP_UP else 0
 
 
 class _Transitions(msgspec.Struct):
@@ -112,7 +127,7 @@ class Invoice(msgspec.Struct):
 
 
 class _EventData(msgspec.Struct):
-    object: _Reference
+    object: Reference
 
 
 class Customer(msgspec.Struct):
@@ -238,9 +253,9 @@ def facts(subscription: Subscription) -> tuple[Any, ...]:
     )
 
 
-def reference(value: str | _Reference | None) -> str | None:
+def reference(value: str | Reference | None) -> str | None:
     """The id of something that Stripe may have expanded."""
-    return value.id if isinstance(value, _Reference) else value
+    return value.id if isinstance(value, Reference) else value
 
 
 def page_parameters(since: int | None, until: int | None, cursor: str | None, **more: str) -> Mapping[str, Any]:

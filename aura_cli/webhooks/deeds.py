@@ -19,7 +19,6 @@ from aura_cli.webhooks.tables import webhook_events
 
 FORWARD = "forward"  # a kind of effect in the outbox
 FORWARDED = ("customer.subscription.deleted", "invoice.payment_failed")  # on these the web app stops servers
-LARGEST_TOP_UP = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def buyer(batch: Batch, session: Session) -> str | None:
 def _session(batch: Batch, look: Look, session: Session) -> Result:
     event, metadata = look.event, session.metadata or {}
     subscribed = session.mode == "subscription" and session.subscription_id is not None
-    if not subscribed and (session.mode != "payment" or metadata.get("type") != "token_topup"):
+    if not subscribed and not session.is_top_up:
         return Result(event, look, note="Not a purchase that grants anything")
     if (user := batch.buyers.get(session.id) or batch.users.get(look.customer or "")) is None:
         return _unmatched(look)
@@ -115,13 +114,12 @@ def _session(batch: Batch, look: Look, session: Session) -> Result:
         return Result(event, look)
     if not (_is_paid(session) and _is_paid(look.said)):  # what it bought counts from when it was paid
         return Result(event, look, note="It was not paid yet: the event of the payment follows")
-    said = metadata.get("tokens", "")
-    tokens = int(said) if said.isascii() and said.isdigit() and len(said) <= 10 else 0
-    if not 0 < tokens <= LARGEST_TOP_UP:
-        return Result(event, look, state="dead", note=f"It sells {said!r} tokens, which cannot be: grant by hand what was bought")
+    if not session.tokens:
+        note = f"It sells {metadata.get('tokens', '')!r} tokens, which cannot be: grant by hand what was bought"
+        return Result(event, look, state="dead", note=note)
     if batch.reigns.at(event.created) is Owner.AURA:
         sold = (session.id, min(session.amount_total or 0, LARGEST), metadata.get("package_id"))
-        batch.owe("topup", Due(f"session:{session.id}", user, tokens, _time(event.created), *sold), event)
+        batch.owe("topup", Due(f"session:{session.id}", user, session.tokens, _time(event.created), *sold), event)
     return Result(event, look)
 
 

@@ -13,7 +13,8 @@ import msgspec
 
 from aura_cli.errors import AuraError, NotFoundError, ServiceError
 from aura_cli.subscriptions.keeping import Facts
-from aura_cli.subscriptions.stripe import Customer, Epoch, Subscription, decoder, facts
+from aura_cli.subscriptions.stripe import Customer, Epoch, Reference, Subscription, decoder, facts, reference
+from aura_cli.subscriptions.stripe import Session as Checkout
 from aura_cli.transport import Service
 from aura_cli.webhooks.envelope import BadEvent
 from aura_cli.webhooks.inbox import Event
@@ -21,17 +22,8 @@ from aura_cli.webhooks.inbox import Event
 THREADS = 16
 
 
-class _Reference(msgspec.Struct):
-    id: str
-
-
-def _id(said: str | _Reference | None) -> str | None:
-    """The id of something that Stripe may have expanded."""
-    return said.id if isinstance(said, _Reference) else said
-
-
 class _Details(msgspec.Struct):
-    subscription: str | _Reference | None = None
+    subscription: str | Reference | None = None
 
 
 class _Parent(msgspec.Struct):
@@ -45,32 +37,25 @@ class Invoice(msgspec.Struct):
     created: Epoch
     status: str | None = None
     billing_reason: str | None = None
-    customer: str | _Reference | None = None
-    subscription: str | _Reference | None = None
+    customer: str | Reference | None = None
+    subscription: str | Reference | None = None
     parent: _Parent | None = None
 
     @property
     def subscription_id(self) -> str | None:
         details = self.parent.subscription_details if self.parent else None
-        return _id(details.subscription if details else self.subscription)
+        return reference(details.subscription if details else self.subscription)
 
 
-class Session(msgspec.Struct):
-    """A checkout session."""
+class Session(Checkout):
+    """A checkout session, with what it began and for whom."""
 
-    id: str
-    created: Epoch
-    mode: str | None = None
-    payment_status: str | None = None
-    customer: str | _Reference | None = None
-    subscription: str | _Reference | None = None
+    subscription: str | Reference | None = None
     client_reference_id: str | None = None
-    amount_total: int | None = None
-    metadata: dict[str, str] | None = None
 
     @property
     def subscription_id(self) -> str | None:
-        return _id(self.subscription)
+        return reference(self.subscription)
 
 
 Object = Facts | Invoice | Session | Customer
@@ -165,7 +150,7 @@ class Look:
             if isinstance(known, Customer):
                 return known.id
             if known is not None and known.customer is not None:
-                return _id(known.customer)
+                return reference(known.customer)
         return self.event.customer
 
 
