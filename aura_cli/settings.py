@@ -66,6 +66,8 @@ KNOWN: Mapping[str, Known] = {
     "GA_API_BASE": Known("Where Google Analytics lives.", credential="GA_API_SECRET"),
     "VERCEL_TOKEN": Known("Vercel's token.", secret=True),
     "VERCEL_API_BASE": Known("Where Vercel lives.", credential="VERCEL_TOKEN"),
+    "MICROSOFT_TENANT_ID": Known("Microsoft's tenant for Teams and Outlook; default `common`."),
+    "TRELLO_API_KEY": Known("Trello's API key, which is public."),
 }
 SURROUNDINGS: Mapping[str, str] = {  # read from the process environment alone
     "AURA_HOME": "Data directory; default `~/.local/share/aura`.",

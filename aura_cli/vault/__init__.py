@@ -1,0 +1,1 @@
+"""Sealing of tokens, the key ring, staged rotation of the key."""
