@@ -98,7 +98,7 @@ def _field(key: str, name: str, field: Field) -> Faults:
         yield f"{key}.choices", "every choice gives the same placeholders"
     if field.pattern is not None:
         try:
-            fits = field.default is None or re.fullmatch(field.pattern, field.default)
+            fits = re.compile(field.pattern).fullmatch(field.default or "") or field.default is None
         except re.error as error:
             yield f"{key}.pattern", f"no regular expression: {error}"
         else:
