@@ -57,6 +57,7 @@ KNOWN: Mapping[str, Known] = {
     "AURA_INVITE_URL": Known("The shape of an invitation's link."),
     "AURA_ALERT_TO": Known("Who is told when something changes for the worse."),
     "AURA_PROVIDERS_DIR": Known("Provider files that add or override.", credential="INTEGRATION_ENCRYPTION_KEY"),
+    "AURA_PUBLIC_URL": Known("The listener's public address; default `NEXT_PUBLIC_APP_URL`.", credential="INTEGRATION_ENCRYPTION_KEY"),
     "STRIPE_API_BASE": Known("Where Stripe lives.", credential="STRIPE_SECRET_KEY"),
     "PRIVY_API_BASE": Known("Where Privy lives.", credential="PRIVY_APP_SECRET"),
     "PRIVY_VERIFICATION_KEY": Known("Privy's public key (PEM); else its JWKS is asked.", credential="NEXT_PUBLIC_PRIVY_APP_ID"),

@@ -16,11 +16,12 @@ from typing import Any
 import msgspec
 
 from aura_cli.errors import ConfigurationError, NotFoundError
+from aura_cli.integrations import overview
 from aura_cli.integrations.checking import faults
 from aura_cli.integrations.provider import Provider
 
 FOLDER = Path(__file__).parent / "catalogue"
-INDEX = Path(__file__).parent / "catalogue.json"
+INDEX = overview.INDEX
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The parts of the README that the program itself knows: commands, exit codes, settings. `make docs` writes them."""
+"""What `make docs` writes: the parts of the README that the program knows (commands, exit codes, settings), and the providers' index."""
 
 import re
 import sys
@@ -8,6 +8,7 @@ from typing import Any
 
 from aura_cli import errors
 from aura_cli.app import root
+from aura_cli.integrations.catalogue import INDEX, index
 from aura_cli.settings import KNOWN, SURROUNDINGS
 from aura_cli.subscriptions.kinds import KINDS
 
@@ -81,6 +82,7 @@ def _leaves(words: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 
 if __name__ == "__main__":
+    INDEX.write_bytes(index())
     before = README.read_text(encoding="utf-8")
     README.write_text(written(before), encoding="utf-8")
     sys.stderr.write("README.md is up to date\n" if written(before) == before else "README.md written\n")
