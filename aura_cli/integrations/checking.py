@@ -36,9 +36,10 @@ def requests(provider: Provider) -> Iterator[tuple[str, Request]]:
     owners = ("", provider), ("oauth.", provider.oauth), ("credentials.", provider.credentials)
     for prefix, owner in owners:
         for name in ("verify", "login", "revoke"):
-            request = getattr(owner, name, None)
-            if request is not None:
-                yield prefix + name, request
+            request, key = getattr(owner, name, None), prefix + name
+            while request is not None:
+                yield key, request
+                request, key = getattr(request, "instead", None), f"{key}.instead"
 
 
 def addresses(oauth: OAuth) -> Iterator[tuple[str, str]]:

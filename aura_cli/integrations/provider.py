@@ -79,13 +79,17 @@ class Verify(Request, frozen=True):
     label: list[str] = []  # what a person knows the account by, with paths as placeholders; the first that can be filled
     account: str | None = None  # what never changes about the account, the same way
     scopes: str | None = None  # a path, where the answer lists what was granted
+    kept: dict[str, str] = {}  # metadata's name → path: what the web app needs of the account to call the API (a tenant, a data centre)
+    instead: "Verify | None" = None  # asked where this is answered 403: the credentials are good, but may not see so much
 
 
 class Login(Request, frozen=True):
-    """The request that gives a session for credentials; `kept`: placeholder → path in its answer."""
+    """The request that gives a session for credentials; `kept`: placeholder → path in its answer. A kept `access_token` is what the
+    row's column of that name holds, with its expiry; it is renewed by logging in again."""
 
     kept: dict[str, str] = {}
-    lifetime: int | None = None  # seconds without use
+    expires_in: str | None = None  # path, where the answer says how long
+    lifetime: int | None = None  # seconds without use, where it does not
 
 
 class Client(Shape, frozen=True):
