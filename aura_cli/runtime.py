@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from aura_cli.db.binding import Identity
     from aura_cli.transport import Service
+    from aura_cli.vault.keyring import KeyRing
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,13 @@ class Runtime:
         from aura_cli.users.privy import service
 
         return self._open.enter_context(service(self.settings))
+
+    @cached_property
+    def vault(self) -> KeyRing:
+        """The keys that seal and open tokens. Raises ConfigurationError where the retired ones are malformed."""
+        from aura_cli.vault.keyring import KeyRing
+
+        return KeyRing.of(self.settings)
 
     def identity(self) -> Identity:
         """Who would write: environment, Stripe account and mode, Privy app, key."""

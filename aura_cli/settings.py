@@ -106,6 +106,13 @@ class Secret:
     def reveal(self) -> str:
         return self._text
 
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from others and may be shown: the first 16 digits of its SHA-256."""
+        from hashlib import sha256
+
+        return sha256(self._text.encode(errors="surrogatepass")).hexdigest()[:16]
+
     def __repr__(self) -> str:
         return "Secret(****)"
 

@@ -3,7 +3,6 @@
 The first write remembers it; a later write from elsewhere finds out before it begins.
 """
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Self
@@ -35,7 +34,7 @@ class Identity:
             stripe_account=stripe_account() if settings.stripe_mode else None,
             stripe_mode=settings.stripe_mode,
             privy_app=settings.get("NEXT_PUBLIC_PRIVY_APP_ID"),
-            key_fingerprint=hashlib.sha256(key.reveal().encode()).hexdigest()[:16] if key else None,
+            key_fingerprint=key.fingerprint if key else None,
         )
 
 
