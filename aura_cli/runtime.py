@@ -16,11 +16,13 @@ from aura_cli.console import Console
 from aura_cli.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Column, Engine
 
     from aura_cli.db.binding import Identity
+    from aura_cli.integrations.catalogue import Catalogue
+    from aura_cli.integrations.wire import Wire
     from aura_cli.transport import Service
     from aura_cli.vault.keyring import KeyRing
 
@@ -126,19 +128,34 @@ class Runtime:
 
         return KeyRing.of(self.settings)
 
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Every provider, those of AURA_PROVIDERS_DIR among them. Raises ConfigurationError for a file that is wrong."""
+        from aura_cli.integrations.catalogue import load
+
+        folder = self.settings.get("AURA_PROVIDERS_DIR")
+        return load(Path(folder) if folder else None)
+
+    @cached_property
+    def wire(self) -> Wire:
+        """The way to every provider."""
+        from aura_cli.integrations.wire import Wire
+
+        return self._open.enter_context(Wire())
+
     def identity(self) -> Identity:
         """Who would write: environment, Stripe account and mode, Privy app, key."""
         from aura_cli.db.binding import Identity
 
         return Identity.of(self.settings, self._stripe_account)
 
-    def check_binding(self) -> Identity:
-        """Raise ConfigurationError where the database is bound to something else than what is configured."""
+    def check_binding(self, keys: Collection[str] = ()) -> Identity:
+        """Raise ConfigurationError where the database is bound to something else than what is configured; `keys` as `check` has them."""
         from aura_cli.db.binding import check
 
         engine = self.engine  # is looked at before Stripe is asked: a key that does not belong to it goes nowhere
         identity = self.identity()
-        check(engine, identity, store=False)
+        check(engine, identity, store=False, keys=keys)
         return identity
 
     def bind(self) -> Identity:
@@ -152,7 +169,7 @@ class Runtime:
         check(self.engine, identity, store=True)
         return identity
 
-    def authorise(self, rows: int | None = None, kinds: Mapping[str, int] | None = None) -> Identity:
+    def authorise(self, rows: int | None = None, kinds: Mapping[str, int] | None = None, *, keys: Collection[str] = ()) -> Identity:
         """The guard before a write: the binding, then, in production, the target line and the person's consent. Returns who writes.
 
         `rows` is how many are about to change, or `kinds` how many of what kind, where that is known. Raises ConfigurationError
@@ -160,9 +177,9 @@ class Runtime:
         """
         from aura_cli.db.binding import check
 
-        identity = self.check_binding()
+        identity = self.check_binding(keys)
         self.confirm_target(identity, rows, kinds)
-        check(self.engine, identity, store=True)
+        check(self.engine, identity, store=True, keys=keys)
         return identity
 
     def confirm_target(self, identity: Identity | None = None, rows: int | None = None, kinds: Mapping[str, int] | None = None) -> None:
@@ -194,6 +211,13 @@ class Runtime:
                 from aura_cli.reporting import report
 
                 report(error, dsn, self.settings.environment, self.console.redact)
+
+    @property
+    def sealed_columns(self) -> tuple[Column[str], ...]:
+        """The columns of ours, in whichever room, that hold sealed values: what a change of the key has to re-seal."""
+        from aura_cli.integrations.tables import connect_links, revocations
+
+        return connect_links.c.sealed, revocations.c.sealed
 
     def kinds(self) -> dict[str, Any]:
         """Every kind of drift that any room can repair, by name: what `aura apply` may find in a plan."""

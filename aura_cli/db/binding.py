@@ -3,7 +3,7 @@
 The first write remembers it; a later write from elsewhere finds out before it begins.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import Self
 
@@ -38,20 +38,21 @@ class Identity:
         )
 
 
-def check(engine: Engine, identity: Identity, *, store: bool) -> None:
+def check(engine: Engine, identity: Identity, *, store: bool, keys: Collection[str] = ()) -> None:
     """Compare `identity` with the database's binding; with `store`, remember what was not yet bound.
 
+    `keys` are fingerprints between which no difference is made: those of a rotation, to whoever carries it on or takes it back.
     Raises ConfigurationError naming each thing that differs.
     """
     with reading(engine) as connection:
-        new = _compare(connection, identity)
+        new = _compare(connection, identity, keys)
     if new and store:
         with writing(engine) as connection:
-            new = _compare(connection, identity)
+            new = _compare(connection, identity, keys)
             values = {name: func.coalesce(binding.c[name], value) for name, value in new.items()}
             if connection.execute(binding.update().values(values)).rowcount == 0:
                 connection.execute(binding.insert().values(id=1, adopted=False, **new))
-            _compare(connection, identity)  # another first write may have been committed between the look and the update
+            _compare(connection, identity, keys)  # another first write may have been committed between the look and the update
 
 
 def bound(connection: Connection) -> Identity | None:
@@ -59,6 +60,11 @@ def bound(connection: Connection) -> Identity | None:
     columns = [binding.c[name] for name in Identity.__dataclass_fields__]
     row = connection.execute(select(*columns)).one_or_none()
     return Identity(**row._mapping) if row else None
+
+
+def move_key(connection: Connection, fingerprint: str | None, other: str | None = None) -> None:
+    """Bind to another key than before; `other` is accepted beside it, as long as a rotation is under way."""
+    connection.execute(binding.update().values(key_fingerprint=fingerprint, other_key=other))
 
 
 def require_sandbox(engine: Engine) -> None:
@@ -69,13 +75,16 @@ def require_sandbox(engine: Engine) -> None:
         raise ConfigurationError("AURA_ENV is sandbox, and this database does not belong to the sandbox", "Start it with: aura sandbox")
 
 
-def _compare(connection: Connection, identity: Identity) -> dict[str, str]:
+def _compare(connection: Connection, identity: Identity, keys: Collection[str]) -> dict[str, str]:
     """What is new; raises where something contradicts."""
     known = bound(connection)
     ours = {name: value for name, value in asdict(identity).items() if value is not None}
     if known is None:
         return ours
     theirs = asdict(known)
+    key, other = identity.key_fingerprint, connection.execute(select(binding.c.other_key)).scalar()
+    if key and (key == other or {key, known.key_fingerprint} <= set(keys)):
+        del ours["key_fingerprint"]
     contradictions = [
         f"{name.replace('_', ' ')}: bound to {theirs[name]}, configured {value}"
         for name, value in ours.items()

@@ -15,6 +15,7 @@ binding = Table(
     Column("stripe_mode", Text),
     Column("privy_app", Text),
     Column("key_fingerprint", Text),
+    Column("other_key", Text),  # fingerprint of the key that a rotation under way leads to or from: as good as the one above
     Column("bound_at", UtcTime(), server_default=utc_now(), nullable=False),
     schema=OPS,
 )

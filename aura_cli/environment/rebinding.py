@@ -37,6 +37,7 @@ def rebind(engine: Engine, identity: Identity, operator: str, *, dry_run: bool =
             if before is None:
                 connection.execute(binding.insert().values(id=1, adopted=False, **wanted))
             else:
-                connection.execute(binding.update().values(changed))
+                forgotten = {"other_key": None} if "key_fingerprint" in changed else {}
+                connection.execute(binding.update().values({**changed, **forgotten}))
             record(connection, operator, "env.bind", "binding", details={name: [known[name], value] for name, value in changed.items()})
     return Bound(before, Identity(**{**known, **wanted}), tuple(changed), dry_run)

@@ -5,7 +5,7 @@ No key, and nothing that was sealed, is in any repr, error or log.
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, Self
 
@@ -115,6 +115,10 @@ class KeyRing:
             return self.open_bytes(sealed)[0].label
         except Unreadable:
             return None
+
+    def beside(self, key: Key) -> Self:
+        """The ring with `key` in it, that opens and does not seal."""
+        return replace(self, others=tuple(_distinct([*self.others, key], known=self.current)))
 
     def by_fingerprint(self, fingerprint: str) -> Key | None:
         """The key that has it."""

@@ -117,16 +117,20 @@ def upgrade() -> None:
         "reseals",
         sa.Column("rotation", sa.Integer(), primary_key=True),
         sa.Column("integration_id", ID, primary_key=True),
-        sa.Column("place", sa.Text(), primary_key=True),
-        sa.Column("before", sa.Text(), nullable=False),
-        sa.Column("after", sa.Text(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False, server_default="staged"),
+        sa.Column("part", sa.Integer(), primary_key=True),
+        sa.Column("access_before", sa.Text()),
+        sa.Column("access_after", sa.Text()),
+        sa.Column("refresh_before", sa.Text()),
+        sa.Column("refresh_after", sa.Text()),
+        sa.Column("metadata_before", sa.Text()),
+        sa.Column("metadata_after", sa.Text()),
         schema=schema,
     )
-    op.create_index("reseals_state", "reseals", ["rotation", "state"], schema=schema)
+    op.add_column("binding", sa.Column("other_key", sa.Text()), schema=schema)
 
 
 def downgrade() -> None:
     prefix = "" if op.get_bind().dialect.name == "sqlite" else "aura_ops."
     for table in TABLES:
         op.execute(f"DROP TABLE {prefix}{table}")
+    op.execute(f"ALTER TABLE {prefix}binding DROP COLUMN other_key")
