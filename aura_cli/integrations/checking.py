@@ -122,7 +122,7 @@ def _address(provider: Provider, key: str, url: str, *, loopback: bool) -> Fault
             yield key, f"nothing declares {{{base[1]}}}"
         return
     parts = urlsplit(template.PLACEHOLDER.sub("x", url))
-    local = parts.hostname is not None and _is_loopback(parts.hostname)
+    local = parts.hostname is not None and is_loopback(parts.hostname)
     if parts.scheme != "https" and not (loopback and local and parts.scheme == "http"):
         yield key, f"{url!r} is not https" + (" (http is for 127.0.0.1 and localhost)" if loopback else "")
     if not parts.hostname or parts.username or parts.fragment:
@@ -134,7 +134,8 @@ def _address(provider: Provider, key: str, url: str, *, loopback: bool) -> Fault
             yield f"fields.{name}", f"it stands in the host of {key} and needs a pattern or choices"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine."""
     try:
         return host in _LOOPBACK or ip_address(host).is_loopback
     except ValueError:
