@@ -73,6 +73,14 @@ class Request(Shape, frozen=True):
     ok: dict[str, Any] = {}  # path → what stands there; "*": anything but nothing (null, "", [], {})
 
 
+class Preference(Shape, frozen=True):
+    """Which elements of a list in an answer come first: those in which `by` holds `word`, as a part of a text or of a list's texts."""
+
+    by: str  # path within an element
+    word: str
+    of: str = ""  # path of the list; the empty one is the whole answer
+
+
 class Verify(Request, frozen=True):
     """The cheapest request that says whose credentials these are."""
 
@@ -80,7 +88,8 @@ class Verify(Request, frozen=True):
     account: str | None = None  # what never changes about the account, the same way
     scopes: str | None = None  # a path, where the answer lists what was granted
     kept: dict[str, str] = {}  # metadata's name → path: what the web app needs of the account to call the API (a tenant, a data centre)
-    instead: "Verify | None" = None  # asked where this is answered 403: the credentials are good, but may not see so much
+    prefer: Preference | None = None  # applied to the answer before anything is read out of it
+    instead: "Verify | None" = None  # asked where this is answered 400 or 403: the credentials are good, but may not see so much
 
 
 class Login(Request, frozen=True):

@@ -45,6 +45,22 @@ def at(document: object, path: str) -> Any:
     return document
 
 
+def preferring(document: Any, path: str, by: str, word: str) -> Any:
+    """`document` with those elements of the list at `path` (dotted names) in front whose `by` holds `word`: in a text, or in one of a
+    list's. Nothing is dropped, and the order stays otherwise."""
+    name, _, rest = path.partition(".")
+    if name:
+        inner = isinstance(document, Mapping) and name in document
+        return {**document, name: preferring(document[name], rest, by, word)} if inner else document
+    if not isinstance(document, list):
+        return document
+    return sorted(document, key=lambda element: not any(word in str(text) for text in _texts(at(element, by))))
+
+
+def _texts(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else [value]
+
+
 def spelt(templates: Sequence[str], document: object, values: Mapping[str, str]) -> str | None:
     """The first template all of whose paths lead to something, filled; None where none does. A placeholder may also be of `values`."""
     for template in templates:
