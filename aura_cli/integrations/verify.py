@@ -8,7 +8,7 @@ from aura_cli.integrations.answers import Grant, retry_after, scopes_in, seconds
 from aura_cli.integrations.failures import Failure, Refused, code_of, failure_of, words
 from aura_cli.integrations.provider import ACCESS, REFRESH, OAuth, Provider, Request, Verify
 from aura_cli.integrations.quirks import quirks_of
-from aura_cli.integrations.template import at, holds, names, spelt
+from aura_cli.integrations.template import at, holds, names, preferring, spelt
 from aura_cli.integrations.wire import Reply, Wire
 
 
@@ -32,10 +32,12 @@ def who_is_it(wire: Wire, provider: Provider, values: Mapping[str, str], *, by_h
     """
     request = verification(provider, by_hand=by_hand)
     reply = wire.send(request, values, provider)
-    while reply.status == 403 and request.instead:
+    while reply.status in (400, 403) and request.instead:
         request = request.instead
         reply = wire.send(request, values, provider)
     document = accepted(provider, request, reply, values)
+    if first := request.prefer:
+        document = preferring(document, first.of, first.by, first.word)
     account = Account(
         spelt([request.account] if request.account else [], document, values),
         spelt(request.label, document, values),
