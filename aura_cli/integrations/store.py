@@ -44,7 +44,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Content:
-    """What is to be written. `secrets`: place → plain text; a place that is not named keeps what it holds.
+    """What is to be written. `secrets`: place → plain text; a place that is not named keeps what it holds, an empty text empties it.
 
     `scopes` None: as they were. `metadata` is added to what is there.
     """
@@ -109,7 +109,7 @@ def write_over(connection: Connection, vault: KeyRing, read: Opened, content: Co
     now = find_by_id(connection, vault, read.id, lock=True)
     if now is None or not same_secrets(read, now):
         return False
-    row: dict[str, Any] = {name: vault.seal(content.secrets[name]) for name in (ACCESS, REFRESH) if content.secrets.get(name)}
+    row: dict[str, Any] = {name: _sealed(vault, content.secrets[name]) for name in (ACCESS, REFRESH) if name in content.secrets}
     metadata = _metadata(vault, now.metadata, content)
     row |= {"metadata": metadata} if metadata != now.metadata else {}
     row |= {"scopes": list(content.scopes)} if content.scopes is not None else {}
@@ -180,8 +180,12 @@ def _rows(condition: ColumnElement[bool], lock: bool) -> Select[Any]:
 
 
 def _metadata(vault: KeyRing, before: Mapping[str, Any], content: Content) -> dict[str, Any]:
-    sealed = {place.removeprefix(METADATA): vault.seal(text) for place, text in content.secrets.items() if place.startswith(METADATA)}
-    return {**before, **content.metadata, **sealed}
+    sealed = {place.removeprefix(METADATA): _sealed(vault, text) for place, text in content.secrets.items() if place.startswith(METADATA)}
+    return {name: value for name, value in {**before, **content.metadata, **sealed}.items() if value is not None or name not in sealed}
+
+
+def _sealed(vault: KeyRing, text: str) -> str | None:
+    return vault.seal(text) if text else None
 
 
 def _as_text(value: object) -> str:
