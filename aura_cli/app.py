@@ -33,6 +33,7 @@ COMMANDS = {  # name → where it is (a Typer app, or a function to be one comma
     "serve-webhooks": ("aura_cli.webhooks.serve_commands:serve_webhooks", "Receive Stripe's webhooks, store each once, work on them."),
     "webhooks": ("aura_cli.webhooks.commands:app", "What Stripe's webhooks brought: look, handle again, fetch, send, count."),
     "integrations": ("aura_cli.integrations.commands:app", "Connections to outside services: connect, keep alive, check, end them."),
+    "keys": ("aura_cli.vault.commands:app", "The key that seals tokens: where it is used, a new one, rotation."),
     "env": ("aura_cli.environment.commands:app", "What this database belongs to."),
     "db": ("aura_cli.db.commands:app", "The database: upgrade, status, check."),
 }

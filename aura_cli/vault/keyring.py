@@ -20,6 +20,7 @@ CURRENT, FALLBACK = "current", "fallback"
 FALLBACK_SECRET = "default-key-change-in-production"  # noqa: S105 (what the web app seals with where it has no key; it is public)
 SHORTEST = 16
 GENERATE = "aura keys generate makes a good one"
+FALLBACK_FINGERPRINT = Secret(FALLBACK_SECRET).fingerprint
 _UNDERIVED = b""
 
 
@@ -54,7 +55,7 @@ class Key:
 
 @dataclass(frozen=True)
 class KeyRing:
-    """All keys in the order in which they are tried. `current` is None where the web app's is not set."""
+    """All keys in the order in which they are tried, each once. `current` is None where the web app's is not set."""
 
     current: Key | None
     others: tuple[Key, ...]
@@ -63,15 +64,19 @@ class KeyRing:
     def of(cls, settings: Settings) -> Self:
         """The keys in `settings`; nothing is derived yet. Raises ConfigurationError for retired keys that are no such object."""
         secret = settings.secret(NAME)
-        current = Key(CURRENT, secret) if secret else None
-        retired = (Key(label, Secret(text)) for label, text in _retired(settings.secret(RETIRED)).items())
-        fallback = Key(FALLBACK, Secret(FALLBACK_SECRET))
-        return cls(current, tuple(_distinct([*retired, fallback], known=current)))
+        current = _key(CURRENT, secret) if secret else None
+        retired = (_key(label, Secret(text)) for label, text in _retired(settings.secret(RETIRED)).items())
+        return cls(current, tuple(_distinct([*retired, _key(FALLBACK, Secret(FALLBACK_SECRET))], known=current)))
 
     @property
     def keys(self) -> tuple[Key, ...]:
         """Every key, the current one first."""
         return (self.current, *self.others) if self.current else self.others
+
+    @property
+    def in_use(self) -> Key:
+        """The key that the web app seals with, good or not."""
+        return self.current or next(key for key in self.others if key.fingerprint == FALLBACK_FINGERPRINT)
 
     @property
     def current_fingerprint(self) -> str | None:
@@ -137,6 +142,11 @@ def problem(secret: Secret | None) -> str | None:
     if text == FALLBACK_SECRET:
         return "is the web app's public fallback, under which nothing is safe"
     return f"is shorter than {SHORTEST} characters" if len(text) < SHORTEST else None
+
+
+def _key(label: str, secret: Secret) -> Key:
+    """The fallback is called so wherever it stands."""
+    return Key(FALLBACK if secret.fingerprint == FALLBACK_FINGERPRINT else label, secret)
 
 
 def _retired(secret: Secret | None) -> dict[str, str]:

@@ -12,7 +12,6 @@ rotations = Table(
     Column("old", Text, nullable=False),  # fingerprints of the keys
     Column("new", Text, nullable=False),
     Column("state", Text, nullable=False, server_default="staging"),  # staging, staged, switching, switched, undoing, undone
-    Column("cursor", Id),  # the last row that the step under way has done
     Column("staged", Integer, nullable=False, server_default="0"),  # connections
     Column("operator", Text, nullable=False),
     Column("started_at", UtcTime(), server_default=utc_now(), nullable=False),

@@ -21,7 +21,7 @@ from aura_cli.vault.tables import reseals
 BATCH = 2_000
 EXAMPLES = 10
 UNREADABLE, PLAINTEXT = "unreadable", "plaintext"
-ACCESS, REFRESH, METADATA = "access", "refresh", "metadata"
+ACCESS, REFRESH, METADATA = PLACES = "access", "refresh", "metadata"
 _INSIDE = re.compile(f"(?<![0-9a-fA-F:]){SHAPE}(?![0-9a-fA-F:])")
 _REMAINS = re.compile("[0-9a-fA-F]{32}:[0-9a-fA-F:]*")  # of a sealed value that was cut off
 _TAG = f"%:{'_' * 32}:%"

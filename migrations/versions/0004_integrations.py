@@ -105,7 +105,6 @@ def upgrade() -> None:
         sa.Column("old", sa.Text(), nullable=False),
         sa.Column("new", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False, server_default="staging"),
-        sa.Column("cursor", ID),
         sa.Column("staged", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("operator", sa.Text(), nullable=False),
         sa.Column("started_at", TIME, nullable=False, server_default=NOW),
