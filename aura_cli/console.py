@@ -184,12 +184,30 @@ class Console:
         """Return if the person agrees; ConflictError if they do not or nobody is there to ask. `--yes` agrees."""
         if self.yes:
             return
-        if not (self.stdin.isatty() and self.err.isatty()):
+        if not self.is_attended:
             raise ConflictError(f"{question} Nobody is here to confirm", "Add --yes once you are sure")
         self.err.write(f"{question} [y/N] ")
         self.err.flush()
         if self.stdin.readline().strip().lower() not in ("y", "yes"):
             raise ConflictError("Not confirmed; nothing was changed")
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether somebody is there to be asked."""
+        return self.stdin.isatty() and self.err.isatty()
+
+    def show(self, line: str) -> None:
+        """A line for the person (stderr) exactly as it is, `-q` or not: an address to open, which redaction might break."""
+        self.end_progress()
+        print(harmless(line), file=self.err, flush=True)
+
+    def ask(self, label: str, default: str = "") -> str:
+        """What a person types at a visible prompt, trimmed; nothing typed is `default`. Raises UsageError where nobody is there."""
+        if not self.is_attended:
+            raise UsageError(f"{label} is missing, and nobody is here to ask")
+        self.err.write(f"{label}{f' [{default}]' if default else ''}: ")
+        self.err.flush()
+        return self.stdin.readline().strip() or default
 
     def read_secret(self, label: str) -> str:
         """A secret: typed at a hidden prompt where standard input is a terminal, else all of standard input, trimmed.

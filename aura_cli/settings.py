@@ -77,6 +77,7 @@ SURROUNDINGS: Mapping[str, str] = {  # read from the process environment alone
     "PGHOSTADDR": "libpq's: the address behind any host that `DATABASE_URL` names.",
     "PGSERVICE": "libpq's: the service that fills in what `DATABASE_URL` leaves out.",
 }
+_SCREEN = "BROWSER DISPLAY WAYLAND_DISPLAY SSH_CONNECTION SSH_CLIENT SSH_TTY WSL_DISTRO_NAME WSL_INTEROP container".split()
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost", "")
 
 
@@ -87,6 +88,11 @@ class Environment(StrEnum):
     STAGING = "staging"
     PRODUCTION = "production"
     SANDBOX = SANDBOX
+
+
+def screen() -> dict[str, str]:
+    """What the process environment says of whether, and with what, a browser can be opened here."""
+    return {name: os.environ[name] for name in _SCREEN if os.environ.get(name)}
 
 
 def foreign_environment() -> dict[str, str]:

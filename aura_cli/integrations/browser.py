@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -41,6 +42,11 @@ class Screen:
         if self.said.get("container") or self.in_container():
             return "this is a container"
         return None if self._has_display else "there is no display"
+
+    def reached_as(self) -> str:
+        """How ssh reaches this machine, as far as it can be known."""
+        server = self.said.get("SSH_CONNECTION", "").split()
+        return server[2] if len(server) == 4 else socket.gethostname()
 
     def launcher(self) -> list[str] | None:
         """The command that opens an address, which is its last word; None where there is none."""

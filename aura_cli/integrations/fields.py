@@ -1,5 +1,6 @@
 """What a person is asked for, checked before it goes anywhere: a subdomain with a slash would lead a key to somebody else."""
 
+import json
 import re
 from collections.abc import Callable, Mapping
 
@@ -59,3 +60,22 @@ def _how(name: str, field: Field) -> str:
 def placeholders(fields: Mapping[str, Field], values: Mapping[str, str]) -> dict[str, str]:
     """What the values stand for in a provider's addresses: themselves, and what a choice among them gives."""
     return {**values, **{key: text for name, value in values.items() for key, text in fields[name].choices.get(value, {}).items()}}
+
+
+def read(text: str, fields: Mapping[str, Field], known: Mapping[str, str]) -> dict[str, str]:
+    """The fields in what came on standard input: a JSON object of them, or the one secret that is still missing, as it is.
+
+    Raises UsageError, which repeats nothing of it.
+    """
+    if not text.lstrip().startswith("{"):
+        missing = [name for name, field in fields.items() if field.secret and name not in known]
+        if len(missing) == 1 and text.strip():
+            return {missing[0]: text}
+        raise UsageError("Standard input holds no JSON object of credentials", f"Its names are: {', '.join(fields)}")
+    try:
+        found = json.loads(text)
+    except ValueError:
+        raise UsageError("Standard input is no JSON object") from None
+    if not all(isinstance(value, str | int) and not isinstance(value, bool) for value in found.values()):
+        raise UsageError("Every credential in the JSON object is a text")
+    return {name: str(value) for name, value in found.items()}

@@ -12,7 +12,6 @@ from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 COLUMNS = ("id", "name", "category", "kind", "redirect", "refresh", "ready")
 
@@ -39,7 +38,7 @@ def providers(
         raise UsageError("--toml is of one provider", "aura integrations providers slack --toml > slack.toml")
     from aura_cli.integrations.overview import listed
 
-    rows = list(listed(_tables(_folder(runtime)).values(), runtime.settings.values))
+    rows = list(listed(_tables(runtime).values(), runtime.settings.values))
     categories = {row.category for row in rows}
     if category is not None and category not in categories:
         raise UsageError(f"There is no category {category[:80]!r}", f"There are: {', '.join(sorted(categories))}")
@@ -47,32 +46,22 @@ def providers(
     runtime.console.listing(chosen, COLUMNS, form=form, chosen=columns, total=lambda: len(chosen))
 
 
-def _folder(runtime: Runtime) -> Path | None:
-    from pathlib import Path
-
-    folder = runtime.settings.get("AURA_PROVIDERS_DIR")
-    return Path(folder) if folder else None
-
-
-def _tables(folder: Path | None) -> Mapping[str, Any]:
+def _tables(runtime: Runtime) -> Mapping[str, Any]:
     """Each provider as a table; read raw where no file of a person's own has to be checked."""
     from aura_cli.integrations.overview import tables
 
-    if folder is None:
+    if not runtime.settings.get("AURA_PROVIDERS_DIR"):
         return tables()
     import msgspec
 
-    from aura_cli.integrations.catalogue import load
-
-    return {name: msgspec.to_builtins(entry) for name, entry in load(folder).providers.items()}
+    return {name: msgspec.to_builtins(entry) for name, entry in runtime.catalogue.providers.items()}
 
 
 def _guide(runtime: Runtime, name: str) -> None:
     from aura_cli.integrations import guide as guides
-    from aura_cli.integrations.catalogue import load
     from aura_cli.integrations.redirects import public_base
 
-    catalogue, settings = load(_folder(runtime)), runtime.settings
+    catalogue, settings = runtime.catalogue, runtime.settings
     provider = catalogue.get(name)
     sharing = tuple(one.id for one in catalogue.providers.values() if one.provider == provider.provider and one is not provider)
     try:
@@ -84,11 +73,10 @@ def _guide(runtime: Runtime, name: str) -> None:
 
 
 def _start_of_file(runtime: Runtime, name: str) -> None:
-    from aura_cli.integrations.catalogue import load
     from aura_cli.integrations.overriding import start_of_file
     from aura_cli.integrations.overview import tables
 
-    provider, known = load(_folder(runtime)).get(name), tables()
+    provider, known = runtime.catalogue.get(name), tables()
     if provider.id not in known:
         raise UsageError(f"{provider.name} is of AURA_PROVIDERS_DIR already: there is nothing to override")
     text = start_of_file(known[provider.id])
