@@ -25,8 +25,9 @@ def sandbox(
     stripe_port: int = typer.Option(0, "--stripe-port", min=0, max=65535, help="0: any free one."),
     webhook_url: str = typer.Option("", "--webhook-url", metavar="URL", help="Deliver Stripe's events to this address on this machine."),
     privy_port: int = typer.Option(0, "--privy-port", min=0, max=65535, help="0: any free one."),
+    providers_port: int = typer.Option(0, "--providers-port", min=0, max=65535, help="0: any free one."),
 ) -> None:
-    """Run local stand-ins of Stripe and Privy with a made-up population, and a database to match.
+    """Run local stand-ins of Stripe, Privy and the 64 providers with a made-up population, and a database to match.
 
     Without CMD it prints the complete environment and runs until it is stopped. Faults can be changed while it runs
     with POST /_sandbox/faults. Example: aura sandbox -- aura subscriptions reconcile
@@ -46,7 +47,7 @@ def sandbox(
         reorder_events=reorder_events,
         seed=seed,
     )
-    ports = Ports(stripe_port, privy_port)
+    ports = Ports(stripe_port, privy_port, providers_port)
     made = Sandbox(users, seed, int(runtime.clock().timestamp()), drift=not clean, faults=faults, ports=ports, webhook_url=webhook_url)
     raise typer.Exit(run(made, command or [], runtime.console))
 

@@ -3,10 +3,15 @@
 Every credential bears the word `sandbox`: that is how a key of somewhere else is told from them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+
+from aura_cli.integrations.catalogue import load
+from aura_cli.integrations.provider import Provider
+from aura_cli.sandbox.providers.addresses import fields_of
+from aura_cli.sandbox.providers.samples import sample
 
 STRIPE_SECRET_KEY = "sk_test_sandbox_StandInOnThisMachine0000"  # noqa: S105
 STRIPE_WEBHOOK_SECRET = "whsec_sandbox_StandInOnThisMachine0000"  # noqa: S105
@@ -14,6 +19,8 @@ STRIPE_PRICE_ID = "price_1SandboxProMonthly000000"
 PRIVY_APP_ID = "sandboxapp000000000000000"  # 25 characters, as Privy's are
 PRIVY_APP_SECRET = "privy_app_secret_sandbox_StandInOnThisMachine0000"  # noqa: S105
 INTEGRATION_ENCRYPTION_KEY = "sandbox-integration-encryption-key-0000"
+
+PROVIDER_FILES = "providers"  # the folder in AURA_HOME with the files that lead to the stand-in
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: refused at once wherever nobody runs that service
 
@@ -40,14 +47,17 @@ class Addresses:
 
     stripe: str
     privy: str
+    providers: str = NOWHERE
 
 
 def environment(addresses: Addresses, home: Path, database_url: str) -> dict[str, str]:
     """Every variable of the web app's and of `aura`'s that counts in the sandbox; what has no stand-in is sent where nobody listens."""
     return {
         **_WITHOUT_STAND_IN,
+        **provider_variables(load().providers.values()),
         "AURA_ENV": "sandbox",
         "AURA_HOME": str(home),
+        "AURA_PROVIDERS_DIR": str(home / PROVIDER_FILES),
         "DATABASE_URL": database_url,
         "STRIPE_API_BASE": addresses.stripe,
         "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY,
@@ -58,3 +68,15 @@ def environment(addresses: Addresses, home: Path, database_url: str) -> dict[str
         "PRIVY_APP_SECRET": PRIVY_APP_SECRET,
         "INTEGRATION_ENCRYPTION_KEY": INTEGRATION_ENCRYPTION_KEY,
     }
+
+
+def provider_variables(providers: Iterable[Provider]) -> dict[str, str]:
+    """Every variable that the catalogue names: ids and secrets of clients, and settings of fields that are no secrets."""
+    found: dict[str, str] = {}
+    for provider in providers:
+        for name in (provider.client.id, provider.client.secret) if provider.client else ():
+            if name:
+                found[name] = f"sandbox-{name.lower().replace('_', '-')}-0000"
+        fields = [(name, field) for _, some in fields_of(provider) for name, field in some.items()]
+        found |= {field.env: sample(provider.id, name, field) for name, field in fields if field.env and not field.secret}
+    return found

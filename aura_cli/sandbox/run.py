@@ -12,10 +12,12 @@ from pathlib import Path
 
 from aura_cli.console import Console, dump
 from aura_cli.errors import UsageError
-from aura_cli.sandbox.credentials import Addresses, environment
+from aura_cli.integrations.catalogue import load
+from aura_cli.sandbox.credentials import PROVIDER_FILES, Addresses, environment
 from aura_cli.sandbox.faults import Faults
 from aura_cli.sandbox.generation import build
 from aura_cli.sandbox.population import Population
+from aura_cli.sandbox.providers.addresses import write
 from aura_cli.sandbox.server import Ports, running
 from aura_cli.settings import foreign_environment
 
@@ -46,6 +48,7 @@ def opened(sandbox: Sandbox, *, fill: bool = True) -> Iterator[tuple[dict[str, s
         if fill:
             fill_database(url, population, drift=sandbox.drift)
         with running(population, faults=sandbox.faults, ports=sandbox.ports, webhook_url=sandbox.webhook_url) as addresses:
+            write(load().providers, addresses.providers, home / PROVIDER_FILES)
             yield environment(addresses, home, url), population, addresses
 
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from aura_cli.errors import ConflictError, UsageError
+from aura_cli.integrations.catalogue import load
 from aura_cli.sandbox import stripe
-from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET, Addresses
+from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET, Addresses, provider_variables
 from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
 from aura_cli.sandbox.population import Population
 from aura_cli.sandbox.privy import app as privy
+from aura_cli.sandbox.providers import app as providers
+from aura_cli.sandbox.providers.state import ProvidersState
 from aura_cli.sandbox.stripe.delivery import is_loopback, register
 from aura_cli.sandbox.stripe.errors import ApiError, rate_limited
 
@@ -28,6 +31,7 @@ class Ports:
 
     stripe: int = 0
     privy: int = 0
+    providers: int = 0
 
 
 _Started = Future[tuple[Addresses, Callable[[], object]]]  # where the stand-ins listen, and what stops them
@@ -60,7 +64,11 @@ def running(
 
 def _applications(population: Population, faults: Faults, webhook_url: str) -> dict[str, web.Application]:
     """The stand-ins by their names in `Addresses` and `Ports`."""
-    return {"stripe": _stripe(population, replace(faults), webhook_url), "privy": _privy(population, replace(faults))}
+    return {
+        "stripe": _stripe(population, replace(faults), webhook_url),
+        "privy": _privy(population, replace(faults)),
+        "providers": _providers(replace(faults)),
+    }
 
 
 def _stripe(population: Population, faults: Faults, webhook_url: str) -> web.Application:
@@ -81,6 +89,14 @@ def _stripe_error(status: int) -> object:
 
 def _privy(population: Population, faults: Faults) -> web.Application:
     app = privy.make_app(privy.PrivyState.of(population), [fault_middleware(faults, privy.error_body)])
+    app.add_routes(fault_routes(faults))
+    return app
+
+
+def _providers(faults: Faults) -> web.Application:
+    catalogue = load()
+    state = ProvidersState(catalogue, provider_variables(catalogue.providers.values()))
+    app = providers.make_app(state, [fault_middleware(faults, providers.error_body)])
     app.add_routes(fault_routes(faults))
     return app
 
