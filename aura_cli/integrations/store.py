@@ -109,13 +109,18 @@ def write_over(connection: Connection, vault: KeyRing, read: Opened, content: Co
     now = find_by_id(connection, vault, read.id, lock=True)
     if now is None or not same_secrets(read, now):
         return False
-    row: dict[str, Any] = {name: _sealed(vault, content.secrets[name]) for name in (ACCESS, REFRESH) if name in content.secrets}
-    metadata = _metadata(vault, now.metadata, content)
-    row |= {"metadata": metadata} if metadata != now.metadata else {}
-    row |= {"scopes": list(content.scopes)} if content.scopes is not None else {}
-    row |= {"connected_at": utc_now()} if reconnected else {}
-    changed = integrations.update().where(integrations.c.id == read.id).values(**row, token_expiry=content.expiry, updated_at=utc_now())
+    row = over(vault, now, content) | ({"connected_at": utc_now()} if reconnected else {})
+    changed = integrations.update().where(integrations.c.id == read.id).values(**row, updated_at=utc_now())
     return connection.execute(changed).rowcount == 1
+
+
+def over(vault: KeyRing, now: Opened, content: Content) -> dict[str, Any]:
+    """The columns of the row that is `now`, with `content` in it."""
+    row: dict[str, Any] = {name: now.sealed.get(name) for name in (ACCESS, REFRESH)}
+    row |= {name: _sealed(vault, content.secrets[name]) for name in (ACCESS, REFRESH) if name in content.secrets}
+    scopes = now.scopes if content.scopes is None else content.scopes
+    row |= {"token_expiry": content.expiry, "scopes": list(scopes) if scopes is not None else None}
+    return row | {"metadata": _metadata(vault, now.metadata, content) or None}
 
 
 def same_secrets(one: Opened, other: Opened, places: Iterable[str] | None = None) -> bool:

@@ -1,0 +1,168 @@
+"""Keeping connections alive: what is due, many at once, stopped at a safe point, nothing that reached us lost.
+
+A turn: lease and intent on record → row read anew → request → answer on the disk → row written where it still holds what was
+sent → the answer's file deleted. Turns are taken, and outcomes put down, many in a transaction; the requests go out one a thread.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from queue import Empty, SimpleQueue
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from aura_cli.db.leases import identity
+from aura_cli.errors import UnreachableError
+from aura_cli.integrations.asking import Asker
+from aura_cli.integrations.catalogue import Catalogue
+from aura_cli.integrations.claims import Claim, Wanted, claim, release
+from aura_cli.integrations.settling import Book, Settled
+from aura_cli.integrations.strikes import ALIKE, AT_FAULT
+from aura_cli.integrations.verdicts import Outcome
+
+AT_ONCE = 32
+TURNS = 16  # are taken in one transaction
+SETTLED_AT_ONCE = 100
+_PATIENCE = 0.2  # seconds between two looks whether to stop
+
+
+class AnswersWait(UnreachableError):
+    """The database went away after providers had answered. The answers are kept, and stored by the next run."""
+
+
+@dataclass
+class Refresher:
+    """Refreshes the connections that it is given; made for one run. `told` hears of every outcome as it is put down."""
+
+    engine: Engine
+    catalogue: Catalogue
+    asker: Asker
+    book: Book
+    wanted: Wanted
+    clock: Callable[[], datetime]
+    told: Callable[[Settled], None]
+    at_once: int = AT_ONCE
+    owner: str = field(default_factory=identity)
+    busy: int = 0  # turns that were somebody else's, or not needed any more
+    spared: int = 0  # turns not used, their provider having been stopped
+    changed: dict[str, bool] = field(default_factory=dict)  # provider → stopped (True), or well again
+    _strikes: Counter[str] = field(default_factory=Counter)
+    _pending: set[str] = field(default_factory=set)
+    _outcomes: "SimpleQueue[Outcome | None]" = field(default_factory=SimpleQueue)
+    _places: threading.Semaphore = field(init=False)
+    _broken: DBAPIError | None = None
+    _unstored: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._places = threading.Semaphore(2 * self.at_once)
+
+    def run(self, ids: Sequence[str]) -> None:
+        """Refresh these connections. On Ctrl-C and SIGTERM what is on its way is waited for and stored; a second one does not wait.
+
+        Raises AnswersWait where the database goes away meanwhile.
+        """
+        settler = threading.Thread(target=self._settle_all, daemon=True)
+        settler.start()
+        pool = ThreadPoolExecutor(self.at_once, thread_name_prefix="refresh")
+        try:
+            for some in _batched(ids, TURNS):
+                if not self._take_places(len(some)):
+                    break
+                for turn in self._claimed(some):
+                    pool.submit(self._work, turn)
+        except BaseException:
+            self.asker.wire.stop.set()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=self.asker.wire.stop.is_set())
+            self._outcomes.put(None)
+            settler.join()
+            self._give_back()
+        if self._broken:
+            raise self._answers_wait() from self._broken
+
+    def _take_places(self, count: int) -> bool:
+        """Wait until so many more may be on their way. False where the database is gone."""
+        for _ in range(count):
+            while not self._places.acquire(timeout=_PATIENCE):
+                if self._broken:
+                    return False
+        return self._broken is None
+
+    def _claimed(self, ids: Sequence[str]) -> list[Claim]:
+        turns = claim(self.engine, self.book.vault, self.catalogue, ids, self.owner, self.wanted, self.clock())
+        self._pending.update(turn.id for turn in turns)
+        self.busy += len(ids) - len(turns)
+        self._places.release(len(ids) - len(turns)) if len(turns) < len(ids) else None
+        return turns
+
+    def _work(self, turn: Claim) -> None:
+        """One turn, in a thread of its own."""
+        if self._broken or self.asker.wire.stop.is_set() or self._strikes[turn.provider.id] >= ALIKE:
+            self.spared += 1
+            self._places.release()
+            return
+        try:
+            outcome = self.asker.ask(turn)
+        except UnreachableError:  # stopped before it was sent
+            self._places.release()
+            return
+        self._strikes[turn.provider.id] = self._strikes[turn.provider.id] + 1 if outcome.failure in AT_FAULT else 0
+        self._outcomes.put(outcome)
+
+    def _settle_all(self) -> None:
+        while (first := self._outcomes.get()) is not None:
+            outcomes, ended = self._drained(first)
+            self._settle(outcomes)
+            if ended:
+                return
+
+    def _drained(self, first: Outcome) -> tuple[list[Outcome], bool]:
+        """What has come in meanwhile; True: nothing more will."""
+        outcomes = [first]
+        with suppress(Empty):
+            while len(outcomes) < SETTLED_AT_ONCE:
+                if (outcome := self._outcomes.get_nowait()) is None:
+                    return outcomes, True
+                outcomes.append(outcome)
+        return outcomes, False
+
+    def _settle(self, outcomes: list[Outcome]) -> None:
+        try:
+            if self._broken:
+                raise self._broken
+            settled, changed = self.book.settle(outcomes, self.clock())
+        except DBAPIError as error:
+            self._broken = error
+            self._unstored += [outcome for outcome in outcomes if outcome.grant]
+        else:
+            self.changed |= changed
+            for one in settled:
+                if one.outcome.spooled:
+                    self.asker.spool.forget(one.outcome.spooled)
+                self._pending.discard(one.outcome.integration_id)
+                self.told(one)
+        self._places.release(len(outcomes))
+
+    def _give_back(self) -> None:
+        with suppress(DBAPIError):  # they end by themselves
+            if self._pending:
+                release(self.engine, self.owner, list(self._pending))
+
+    def _answers_wait(self) -> AnswersWait:
+        kept, lost = sum(one.spooled is not None for one in self._unstored), sum(one.spooled is None for one in self._unstored)
+        said = (
+            f"The database went away; {kept:,} answers of providers are kept in {self.asker.spool.folder}, and the next refresh stores them"
+        )
+        if lost:
+            said += f"; {lost:,} could be kept nowhere: those have to be connected again"
+        return AnswersWait(said, "Run it again once the database is back")
+
+
+def _batched(ids: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
