@@ -96,7 +96,7 @@ def connect(
         return
     errand.means.vault.require_sealing()
     runtime.authorise(1)
-    _go(errand, fields, _values(runtime, way, credentials, fields, values))
+    _go(errand, _values(runtime, way, credentials, fields, values))
 
 
 def _check(way: Way, asked: Asked, credentials: str | None) -> None:
@@ -171,11 +171,12 @@ def _values(runtime: Runtime, way: Way, credentials: str | None, fields: Mapping
     return complete(fields, said, runtime.settings.get, prompt if console.is_attended else None)
 
 
-def _go(errand: Errand, fields: Mapping[str, Field], values: Mapping[str, str]) -> None:
+def _go(errand: Errand, values: Mapping[str, str]) -> None:
     from dataclasses import replace
 
     from aura_cli.integrations import connecting
     from aura_cli.integrations.consent_commands import by_device, by_loopback, by_own_token, by_paste
+    from aura_cli.integrations.link_commands import by_link
     from aura_cli.integrations.ways import Way
 
     errand = replace(errand, wish=replace(errand.wish, fields=values))
@@ -189,7 +190,10 @@ def _go(errand: Errand, fields: Mapping[str, Field], values: Mapping[str, str]) 
         case Way.CLIENT_CREDENTIALS:
             connected = by_own_token(errand)
         case Way.LINK:
-            raise UsageError("not yet")
+            ended = by_link(errand)
+            if ended is None:
+                return
+            connected = connecting.from_facts(ended)
         case Way.CREDENTIALS:
             connected = keep(errand, connecting.by_hand(errand.means, errand.wish))
     errand.runtime.console.result(connected, lambda: told(errand, connected))

@@ -103,6 +103,12 @@ class Connected:
     replaced: bool
 
 
+def from_facts(facts: Mapping[str, Any]) -> Connected:
+    """A connection out of the facts that a link's end holds: JSON, its time as text."""
+    ends = facts["expires_at"]
+    return Connected(**{**facts, "scopes": tuple(facts["scopes"]), "expires_at": datetime.fromisoformat(ends) if ends else None})
+
+
 def standing(means: Means, wish: Wish) -> Standing | None:
     """The connection that this one would write over; None where there is none."""
     with reading(means.engine) as connection:

@@ -100,7 +100,24 @@ class Page:
         )
 
 
-NOT_HERE = Page("Nothing is here", ["This address answers one consent, and nothing else."])
+NOT_HERE = Page("Nothing is here", ["This address answers one consent, and nothing else."], status=404)
+NO_LINK = Page("This link is not known", ["Was it copied whole? Links are long, and some mail programs break them."], status=404)
+NOT_AWAITED = Page(
+    "Nobody waits for this answer",
+    ["It was used before, or its link has expired. Nothing was changed.", "Open the link again, or ask whoever sent it for a new one."],
+    status=400,
+)
+OTHER_BROWSER = Page(
+    "This is another browser than the one that began",
+    [
+        "Only the browser in which you opened the link can finish it. Nothing was changed.",
+        "Open the link in this browser, and begin there.",
+    ],
+    status=403,
+)
+USED = Page("This link has been used", ["A link works once. If it was not you, tell whoever sent it."], Tone.DENIED, status=410)
+BUSY = Page("Not now", ["This cannot be answered at the moment. Wait a little, and load the page again."], status=503, foot="")
+BROKEN = Page("Something failed here", ["It has been noted. Whoever sent the link can find out more."], status=500)
 NOT_OURS = Page(
     "This is not the answer that is waited for",
     ["It may be of an older tab, or of a try that was broken off. Nothing was changed.", "Go back to the tab that was opened last."],

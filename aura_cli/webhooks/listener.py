@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
+from typing import Protocol
 
 from aiohttp import hdrs, web
 from sqlalchemy import Engine
@@ -55,6 +56,13 @@ class Refused(AuraError):
         self.status = status
         self.reason = reason
         self.closes = closes
+
+
+class Links(Protocol):
+    """Pages that the public port has beside the webhook's path (`aura_cli.integrations.routes`)."""
+
+    def add_to(self, app: web.Application) -> None:
+        """Answer on `app`, which has not started yet."""
 
 
 _TOO_LARGE = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is too large")
@@ -199,6 +207,7 @@ def make_app(
     limits: Limits | None = None,
     trusted_proxies: int = 0,
     clock: Callable[[], float] = time.time,
+    links: Links | None = None,
 ) -> web.Application:
     """An application that takes Stripe's webhooks at `path` and says at `/healthz` that it is alive; nothing runs before it starts.
 
@@ -206,8 +215,8 @@ def make_app(
     signing secret; `livemode` None takes
     live and test events, else those of the other mode are refused. So many `workers`, threads of this process, handle what is stored:
     they ask `stripe` how things are now, and without it believe the events; `handlers` are yours; with `forwards` the events that stop
-    servers go into the outbox, out of which `forwarding` takes them on. As a sub-application its paths stand below its prefix. It raises
-    ConfigurationError when it starts on a database with another schema.
+    servers go into the outbox, out of which `forwarding` takes them on; `links` answers under `/connect/`. As a sub-application its paths
+    stand below its prefix. It raises ConfigurationError when it starts on a database with another schema.
     """
     if not secrets or not all(isinstance(secret, str) and secret for secret in dict(secrets).values()):
         raise ConfigurationError("A listener needs a signing secret, and none may be empty: anybody could sign with that", "Is it set?")
@@ -221,6 +230,8 @@ def make_app(
     for place in {path, path.rstrip("/")}:  # below a prefix, with or without the slash
         app.router.add_post(place, listener.receive, expect_handler=listener.expect)
     app.router.add_get("/healthz", _alive)
+    if links:
+        links.add_to(app)
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         await asyncio.to_thread(require_current, engine)

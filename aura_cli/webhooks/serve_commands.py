@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from aura_cli.errors import ConfigurationError, PartialFailure, UsageError
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
+    from aura_cli.integrations.routes import Routes
     from aura_cli.subscriptions.billing_owner import Owner
     from aura_cli.webhooks.crew import Crew
     from aura_cli.webhooks.inbox import Handled
@@ -87,11 +88,7 @@ def serve_webhooks(
         )
     wanted, secrets = configured(runtime.settings), secrets_of(runtime.settings)
     cli = _stripe_cli(runtime, secrets) if stripe_cli else None
-    if not secrets:
-        raise ConfigurationError("No signing secret is set: nobody's events could be told from Stripe's", "Set STRIPE_WEBHOOK_SECRET")
-    mode = runtime.settings.stripe_mode
-    if mode is None:
-        raise ConfigurationError("STRIPE_SECRET_KEY is not set: it says whether live or test events are meant", "Set it")
+    mode = _mode(runtime, secrets)
     forwarding = Forwarding.of(runtime.engine, runtime.settings)
     identity = runtime.authorise()
     owner, since = _owner(runtime, wanted)
@@ -104,6 +101,7 @@ def serve_webhooks(
         stripe=runtime.stripe,
         forwarding=forwarding,
         trusted_proxies=trusted_proxies,
+        links=_links(runtime),
     )
     with ExitStack() as beside:
 
@@ -155,6 +153,30 @@ def work(
     runtime.console.result(done, lambda: _worked(done))
     if failed := handled["failed"] + handled["dead"]:
         raise PartialFailure(f"{failed:,} of {handled.total():,} events failed", "See: aura webhooks list --status failed, --status dead")
+
+
+def _mode(runtime: Runtime, secrets: Mapping[str, str]) -> str:
+    """Whether live or test events are meant. Raises ConfigurationError where that, or a signing secret, is not set."""
+    if not secrets:
+        raise ConfigurationError("No signing secret is set: nobody's events could be told from Stripe's", "Set STRIPE_WEBHOOK_SECRET")
+    if (mode := runtime.settings.stripe_mode) is None:
+        raise ConfigurationError("STRIPE_SECRET_KEY is not set: it says whether live or test events are meant", "Set it")
+    return mode
+
+
+def _links(runtime: Runtime) -> Routes | None:
+    """The pages of links to connect by; None where tokens could not be sealed, or no provider's app is set up."""
+    from aura_cli.integrations.connecting import Means
+    from aura_cli.integrations.reception import Reception
+    from aura_cli.integrations.routes import Routes
+
+    settings = runtime.settings
+    apps = (one.client.id for one in runtime.catalogue.providers.values() if one.client and one.oauth)
+    if runtime.vault.problem or not any(map(settings.get, apps)):
+        return None
+    ambient = {name: setting.text for name, setting in settings.values.items()}
+    means = Means(runtime.engine, runtime.vault, runtime.wire, None, ambient, settings.operator, runtime.clock)
+    return Routes(Reception(means, runtime.catalogue, settings))
 
 
 def _work_on(runtime: Runtime, crew: Crew, started: Working) -> NoReturn:
