@@ -3,7 +3,8 @@
 The tables of a file, each of them optional:
 
 - `[values]`: placeholder → a made-up value, for what differs from customer to customer (hosts, regions, keys).
-- `[authorize]`: the consent page, the `params` that the documentation has in a request to it, and `callback`, what comes back.
+- `[authorize]`: the consent page, the `params` that the documentation has in a request to it, and `callback`, what comes back. `beyond`:
+  what is sent too, each parameter with the page that has it.
 - `[token_request]`: where a code (`exchange`) or a refresh token (`refresh`) is turned into a token: the names that the documentation
   has in the body, how the application proves who it is, the notation where one is prescribed. Without `refresh` nothing is refreshed.
   Beside these, and beside `params`, goes what RFC 6749 and RFC 7636 have in every such request, documented or not: `STANDARD`.
@@ -51,6 +52,7 @@ class Authorize(Table, frozen=True, kw_only=True):
 
     url: str
     params: list[str]
+    beyond: dict[str, str] = {}
     callback: list[str] = []
 
 
