@@ -3,6 +3,8 @@
 import typer
 
 from aura_cli.integrations.connect_commands import connect
+from aura_cli.integrations.grant_commands import access_token, disconnect
+from aura_cli.integrations.health_commands import list_, refresh, show, verify
 from aura_cli.integrations.provider_commands import providers
 
 app = typer.Typer(
@@ -10,3 +12,9 @@ app = typer.Typer(
 )
 app.command()(providers)
 app.command()(connect)
+app.command("list")(list_)
+app.command()(show)
+app.command()(verify)
+app.command()(refresh)
+app.command()(access_token)
+app.command()(disconnect)

@@ -30,7 +30,6 @@ class Chosen:
     provider: str | None = None
     rotating: bool = False
     limit: int | None = None
-    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Keeper:
         now, plan = self.clock(), Plan()
         with reading(self.engine) as connection:
             plan.stopped = stopped(connection, self.catalogue)
-            for one in scan(connection, self.book.vault, self.catalogue, *self._conditions(wanted, chosen, now)):
+            for one in scan(connection, self.book.vault, self.catalogue, *self._conditions(chosen)):
                 if chosen.rotating and not _rotates(one):
                     continue
                 self._place(plan, one, wanted, now)
@@ -114,14 +113,15 @@ class Keeper:
             del plan.due[chosen.limit :]
         return plan
 
-    def run(self, wanted: Wanted, chosen: Chosen, *, dry_run: bool = False, at_once: int = AT_ONCE) -> Refreshed:
+    def foreseen(self, plan: Plan) -> Refreshed:
+        """What a refresh would begin with."""
+        now = self.clock()
+        return _report(plan, Counter(), {}, now, now, dry_run=True)
+
+    def run(self, wanted: Wanted, plan: Plan, *, at_once: int = AT_ONCE) -> Refreshed:
         """Store what earlier runs left in the spool, then refresh what is due. Raises AnswersWait, and what the database raises."""
         begun = self.clock()
-        restored: Counter[str] = Counter() if dry_run else self.restore()
-        plan = self.plan(wanted, chosen)
-        if dry_run:
-            return _report(plan, Counter(), {}, begun, self.clock(), dry_run=True)
-        counts, troubles = restored, plan.troubles
+        counts, troubles = self.restore(), plan.troubles
 
         def told(one: Settled) -> None:
             counts[_NAMES.get(one.result, one.result)] += 1
@@ -143,8 +143,9 @@ class Keeper:
             if answer is None or provider is None:
                 self.warn(f"{path} holds an answer that no key opens or no provider file describes; it is left there")
                 continue
-            kept = Outcome(provider, answer.integration_id, answer.user_id, answer.held, answer.sent, answer.at, answer.grant)
-            result = self._restored(kept)
+            whose = answer.integration_id, answer.user_id, answer.held, answer.sent, answer.at
+            settled, _ = self.book.settle([Outcome(provider, *whose, answer.grant, recovered=True)], self.clock())
+            result = settled[0].result
             if result is Result.GONE and self.clock() - answer.at < LEFT_BEHIND:
                 self.warn(f"{path} is of a connection that this database does not have; it is left there for now")
                 continue
@@ -152,19 +153,11 @@ class Keeper:
             spool.forget(path)
         return counts
 
-    def _restored(self, kept: Outcome) -> Result:
-        from dataclasses import replace
-
-        settled, _ = self.book.settle([replace(kept, recovered=True)], self.clock())
-        return settled[0].result
-
-    def _conditions(self, wanted: Wanted, chosen: Chosen, now: datetime) -> Iterator[ColumnElement[bool]]:
+    def _conditions(self, chosen: Chosen) -> Iterator[ColumnElement[bool]]:
         i = integrations.c
         yield i.provider.in_([chosen.provider] if chosen.provider else renewable(self.catalogue))
         if chosen.user_id:
             yield i.user_id == chosen.user_id
-        if chosen.ids:
-            yield i.id.in_(chosen.ids)
 
     def _place(self, plan: Plan, one: Seen, wanted: Wanted, now: datetime) -> None:
         """Where one connection belongs."""

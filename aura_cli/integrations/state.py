@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
 
-from aura_cli.db.shared import integrations
+from aura_cli.db.shared import integrations, users
 from aura_cli.db.types import utc_now
 from aura_cli.integrations.catalogue import Catalogue
 from aura_cli.integrations.checking import BY_CONSENT
@@ -84,6 +84,7 @@ class Seen:
     known: Known
     connected_at: datetime | None = None
     copies: int = 1
+    email: str | None = None  # of the user
 
     @property
     def by_hand(self) -> bool:
@@ -144,6 +145,11 @@ class Seen:
         lifetimes = [refresh.idle_lifetime] + ([refresh.refresh_lifetime] if refresh.rotating else [])
         return any(used is not None and lifetime and used + timedelta(seconds=lifetime / 2) <= now for lifetime in lifetimes)
 
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it ends for good unless a person does something; None: it does not, or nobody knows."""
+        return self.known.refresh_expires_at if self.renewal else self.read.expiry
+
     def is_due(self, now: datetime, within: timedelta) -> bool:
         """Whether its access token ends soon, or its refresh token must be kept alive."""
         if not self.renewal:
@@ -183,7 +189,7 @@ def seen(vault: KeyRing, catalogue: Catalogue, row: Row[*tuple[Any, ...]], facts
     """One row (`COLUMNS`, connected_at, copies) with what `facts` (`known_columns`) say of it; without them the row says it too."""
     fields = row._mapping if facts is None else facts._mapping
     known = Known(**{name: fields[name] for name in (*KNOWN, "leased") if fields.get(name) is not None})
-    return Seen(opened(vault, row), catalogue.of_row(row.provider), known, row.connected_at, row.copies)
+    return Seen(opened(vault, row), catalogue.of_row(row.provider), known, row.connected_at, row.copies, row._mapping.get("email"))
 
 
 def known_columns() -> tuple[ColumnElement[Any], ...]:
@@ -199,5 +205,6 @@ def _newest(*among: ColumnElement[bool]) -> Select[Any]:
     place = func.row_number().over(**window, order_by=(i.created_at.desc(), i.id.desc())).label("place")
     copies = func.count().over(**window).label("copies")
     rows = select(*COLUMNS, i.connected_at, place, copies).where(*among).subquery("rows")
-    found = select(rows, *known_columns()).outerjoin_from(rows, connections, connections.c.integration_id == rows.c.id)
+    beside = rows.join(users, users.c.id == rows.c.user_id).outerjoin(connections, connections.c.integration_id == rows.c.id)
+    found = select(rows, users.c.email, *known_columns()).select_from(beside)
     return found.where(rows.c.place == 1).order_by(rows.c.token_expiry.is_(None), rows.c.token_expiry, rows.c.id)

@@ -178,6 +178,12 @@ def shared_scopes(connection: Connection, integration_id: str) -> tuple[str, ...
     return tuple(dict.fromkeys(scope for scopes in rows for scope in scopes or ()))
 
 
+def sharers(connection: Connection, integration_id: str) -> list[str]:
+    """The catalogue entries that use a row."""
+    g = granted.c
+    return list(connection.execute(select(g.catalogue_id).where(g.integration_id == integration_id).order_by(g.catalogue_id)).scalars())
+
+
 def _rows(condition: ColumnElement[bool], lock: bool) -> Select[Any]:
     i = integrations.c
     statement = select(*COLUMNS).where(condition).order_by(i.created_at.desc(), i.id.desc())
