@@ -33,7 +33,9 @@ def by_link(errand: Errand) -> Mapping[str, Any] | None:
     """Make a link and wait for its end: the connection's facts; None where nobody waits. Raises how it failed, if it did."""
     from aura_cli.db.engine import writing
     from aura_cli.integrations import linking
+    from aura_cli.integrations.consent import digest
     from aura_cli.integrations.consent_commands import redirect_uri
+    from aura_cli.integrations.linking import Status
     from aura_cli.integrations.redirects import LINKS
 
     means, console = errand.means, errand.runtime.console
@@ -53,10 +55,15 @@ def by_link(errand: Errand) -> Mapping[str, Any] | None:
     if not errand.asked.waits:
         console.result(made, lambda: _lines(made))
         return None
-    console.say(f"Send this to whoever signs in to {errand.wish.provider.name}; it works once, until {brief(expires_at)}:")
-    console.show(made.url)
-    console.say("Waiting; Ctrl-C withdraws it.")
-    return _awaited(errand, token)
+    try:
+        console.say(f"Send this to whoever signs in to {errand.wish.provider.name}; it works once, until {brief(expires_at)}:")
+        console.show(made.url)
+        console.say("Waiting; Ctrl-C withdraws it.")
+        return _awaited(errand, token)
+    except KeyboardInterrupt:
+        with writing(means.engine) as connection:
+            linking.finish(connection, digest(token), Status.WITHDRAWN, {})
+        raise
 
 
 def _lines(made: Linked) -> Iterator[str]:
@@ -64,31 +71,25 @@ def _lines(made: Linked) -> Iterator[str]:
 
 
 def _awaited(errand: Errand, token: str) -> Mapping[str, Any]:
-    """Look until the link has ended; one that nobody waits for any more is withdrawn."""
-    from aura_cli.db.engine import reading, writing
+    """Look until the link has ended."""
+    from aura_cli.db.engine import reading
     from aura_cli.integrations import linking
-    from aura_cli.integrations.consent import digest
     from aura_cli.integrations.linking import Status
 
-    engine, console, shown = errand.means.engine, errand.runtime.console, Status.OPEN
-    try:
-        while True:
-            with reading(engine) as connection:
-                status, result, expired = linking.outcome(connection, token)
-            if status is Status.STARTED and shown is not status:
-                console.say(f"Somebody opened it, and is at {errand.wish.provider.name} now.")
-                shown = status
-            if status is Status.CONNECTED:
-                return result
-            if status in (Status.DENIED, Status.FAILED):
-                raise _told(result)
-            if expired or status is Status.WITHDRAWN:
-                raise UnreachableError("Nobody finished in time", "Run it again: it makes a new link")
-            time.sleep(_LOOK_SECONDS)
-    except KeyboardInterrupt:
-        with writing(engine) as connection:
-            linking.finish(connection, digest(token), Status.WITHDRAWN, {})
-        raise
+    shown = Status.OPEN
+    while True:
+        with reading(errand.means.engine) as connection:
+            status, result, expired = linking.outcome(connection, token)
+        if status is Status.STARTED and shown is not status:
+            errand.runtime.console.say(f"Somebody opened it, and is at {errand.wish.provider.name} now.")
+            shown = status
+        if status is Status.CONNECTED:
+            return result
+        if status in (Status.DENIED, Status.FAILED):
+            raise _told(result)
+        if expired or status is Status.WITHDRAWN:
+            raise UnreachableError("Nobody finished in time", "Run it again: it makes a new link")
+        time.sleep(_LOOK_SECONDS)
 
 
 def _told(result: Mapping[str, Any]) -> AuraError:

@@ -18,7 +18,7 @@ STYLE = """
 body { min-height: 100vh; display: grid; place-items: center; padding: 1.5rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
 main { width: 100%; max-width: 29rem; padding: 2.5rem 2.25rem; background: var(--card); border: 1px solid var(--line); border-radius: 14px;
-  border-top: 4px solid var(--tone); box-shadow: 0 12px 40px rgb(0 0 0 / .07); }
+  border-top: 4px solid var(--tone); box-shadow: 0 1px 2px rgb(0 0 0 / .06); }
 .mark { width: 2.5rem; height: 2.5rem; margin-bottom: 1.1rem; border-radius: 50%; display: grid; place-items: center; font-weight: 700;
   font-size: 1.15rem; color: var(--card); background: var(--tone); }
 h1 { font-size: 1.45rem; line-height: 1.25; font-weight: 650; letter-spacing: -.01em; margin-bottom: .6rem; overflow-wrap: anywhere; }

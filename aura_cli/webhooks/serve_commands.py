@@ -171,8 +171,12 @@ def _links(runtime: Runtime) -> Routes | None:
     from aura_cli.integrations.routes import Routes
 
     settings = runtime.settings
-    apps = (one.client.id for one in runtime.catalogue.providers.values() if one.client and one.oauth)
-    if runtime.vault.problem or not any(map(settings.get, apps)):
+    try:
+        apps = (one.client.id for one in runtime.catalogue.providers.values() if one.client and one.oauth)
+        if runtime.vault.problem or not any(map(settings.get, apps)):
+            return None
+    except ConfigurationError as error:  # what is wrong with connections keeps no payment waiting
+        runtime.console.warn(f"Nobody can connect by a link here: {error.message}")
         return None
     ambient = {name: setting.text for name, setting in settings.values.items()}
     means = Means(runtime.engine, runtime.vault, runtime.wire, None, ambient, settings.operator, runtime.clock)

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
@@ -111,6 +112,7 @@ def serving(aura: Aura, url: str, *args: str, env: dict[str, str] | None = None)
     """`aura serve-webhooks` on a migrated database, in test mode, on free ports; it only receives, unless `args` say otherwise."""
     with stand_in(population()) as stripe:
         variables = {**environment(Addresses(stripe.base, stripe.base), aura.directory, url), **(env or {})}
+        Path(variables["AURA_PROVIDERS_DIR"]).mkdir(exist_ok=True)
         words = ("serve-webhooks", "--json", "--port", "0", "--admin-port", "0", *(args or ("--workers", "0")))
         process = aura.start(*words, env=variables)
         assert process.stdout
