@@ -6,6 +6,7 @@ No key, and nothing that was sealed, is in any repr, error or log.
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from threading import Lock
 from typing import Any, Self
 
@@ -68,7 +69,7 @@ class KeyRing:
         retired = (_key(label, Secret(text)) for label, text in _retired(settings.secret(RETIRED)).items())
         return cls(current, tuple(_distinct([*retired, _key(FALLBACK, Secret(FALLBACK_SECRET))], known=current)))
 
-    @property
+    @cached_property
     def keys(self) -> tuple[Key, ...]:
         """Every key, the current one first."""
         return (self.current, *self.others) if self.current else self.others

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, zip_longest
+from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -55,23 +55,25 @@ class Resealer:
 
     def of(self, row: Row, left: Tally) -> Iterator[Resealed]:
         """What is to change in a row, in as many parts as its metadata needs; what stays as it is is counted in `left`."""
-        access, refresh, inside, stays = NOTHING, NOTHING, list[Pair](), list[tuple[str, str]]()
+        tokens, inside, stays = {ACCESS: NOTHING, REFRESH: NOTHING}, list[Pair](), list[tuple[str, str]]()
+        changed = False
         for place, text in row.values():
             label, after = self.anew(text)
             if after is None:
                 stays += [(place, label)] if label != self.target.label else []
-            elif place == METADATA:
+                continue
+            changed = True
+            if place == METADATA:
                 inside.append((text, after))
-            elif place == ACCESS:
-                access = (text, after)
             else:
-                refresh = (text, after)
+                tokens[place] = (text, after)
         if stays:
             left.add(row, stays)
-        if inside or access is not NOTHING or refresh is not NOTHING:
-            tokens = [(*access, *refresh)]
-            for part, (pair, metadata) in enumerate(zip_longest(tokens, inside)):
-                yield Resealed(row.id, part, *(pair or (*NOTHING, *NOTHING)), *(metadata or NOTHING))
+        if changed:
+            first, *more = inside or [NOTHING]
+            yield Resealed(row.id, 0, *tokens[ACCESS], *tokens[REFRESH], *first)
+            for part, pair in enumerate(more, 1):
+                yield Resealed(row.id, part, *NOTHING, *NOTHING, *pair)
 
     def anew(self, text: str) -> tuple[str, str | None]:
         """What a value is (as `state_of` has it), and how it stands under the target; None where it is to stay."""

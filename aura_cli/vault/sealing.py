@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from aura_cli.errors import ConfigurationError
 
-SHAPE = "[0-9a-fA-F]{32}:[0-9a-fA-F]{32}:[0-9a-fA-F]*"  # Node reads capital digits too
+SHAPE = "([0-9a-fA-F]{32}):([0-9a-fA-F]{32}):([0-9a-fA-F]*)"  # Node reads capital digits too
 _SEALED = re.compile(SHAPE)
 
 
@@ -53,11 +53,11 @@ def seal_bytes(key: bytes, content: bytes) -> str:
 
 def opened_bytes(key: bytes, sealed: str) -> bytes:
     """`opened`, left in bytes. Raises Unreadable."""
-    if looks_sealed(sealed) and not len(sealed) % 2:  # of the odd ones half a byte is missing
-        iv, tag, content = sealed.split(":")
+    if parts := _SEALED.fullmatch(sealed):
+        iv, tag, content = parts.groups()
         try:
             return _cipher(key).decrypt(bytes.fromhex(iv), bytes.fromhex(content + tag), None)
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # the latter where half a byte is missing
             pass
     raise Unreadable("A sealed value is damaged, or under a key that is not configured", "aura keys status counts such values")
 

@@ -6,12 +6,13 @@ A writer of the web app's or ours may change any row at any moment: what is writ
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Text, cast, func, literal_column, select
 
 from aura_cli.audit.log import record
-from aura_cli.db.engine import analyze, load, reading, writing
+from aura_cli.db.engine import analyze, beside, load, reading, writing
 from aura_cli.db.leases import Lease
 from aura_cli.db.shared import integrations
 from aura_cli.db.types import among, moved_by, utc_now
@@ -20,7 +21,7 @@ from aura_cli.vault.keyring import Key, KeyRing
 from aura_cli.vault.resealing import AFTER, BEFORE, Resealed, Resealer, exchange, put, put_own, stands
 from aura_cli.vault.rotation import Rotation, move
 from aura_cli.vault.tables import reseals, rotations
-from aura_cli.vault.walk import BATCH, PLACES, Tally, read, staged_of
+from aura_cli.vault.walk import BATCH, PLACES, Row, Tally, read, staged_of
 
 KEPT = 30 * 86_400  # seconds
 PASSES = 5  # of a sweep over rows that others keep changing
@@ -51,27 +52,45 @@ class Work:
 
     def stage(self, rotation: Rotation, new: Key) -> Turned:
         """Keep every value, sealed under the new key, beside the row that it is of; those again that have changed since."""
-        left, resealer, staged, after = Tally(), Resealer(self.ring, new), 0, None
+        left, resealer, seen = Tally(), Resealer(self.ring, new), 0
         with reading(self.engine) as connection:
             fresh = connection.execute(select(reseals.c.part).where(reseals.c.rotation == rotation.id).limit(1)).first() is None
+        batches = self._batches(None if fresh else rotation, BEFORE)
+        rows, made = list[Row](), list[Resealed]()
         while True:
-            with self._chunk() as connection:
-                rows = read(connection, after, self.batch, staged=staged_of(rotation.id), side=BEFORE)
-                changes = [change for row in rows for change in resealer.of(row, left)]
-                if not fresh:
-                    ids = [row.id for row in rows]
-                    connection.execute(reseals.delete().where(reseals.c.rotation == rotation.id, among(reseals.c.integration_id, ids)))
-                load(connection, reseals, ["rotation", *Resealed._fields], [(rotation.id, *change) for change in changes])
-            staged += len({change.integration_id for change in changes})
-            self.tick(staged)
-            if len(rows) < self.batch:
+            with beside(self.engine, partial(self._keep, rotation, [] if fresh else rows, made)):  # it writes while we calculate
+                rows = next(batches, [])
+                made = [change for row in rows for change in resealer.of(row, left)]
+            if not rows:
                 break
-            after = rows[-1].id
+            seen += len(rows)
+            self.tick(seen)
         with self._chunk() as connection:
-            analyze(connection, reseals)
-            move(connection, rotation, states.STAGED, staged=count_staged(connection, rotation))
+            analyze(connection, reseals, "rotation", "integration_id", "part")
+            staged = count_staged(connection, rotation)
+            move(connection, rotation, states.STAGED, staged=staged)
             self._note(connection, rotation, "stage", {"rows": staged, "left": dict(left.values)})
         return Turned(staged, 0, 0, left)
+
+    def _keep(self, rotation: Rotation, again: Sequence[Row], made: Sequence[Resealed], connection: Connection) -> None:
+        """Store what was made of a batch; `again` are rows of which something may be stored."""
+        assert self.lease
+        self.lease.assert_held(connection)
+        ids = among(reseals.c.integration_id, [row.id for row in again])
+        if again:
+            connection.execute(reseals.delete().where(reseals.c.rotation == rotation.id, ids))
+        load(connection, reseals, ["rotation", *Resealed._fields], [(rotation.id, *change) for change in made])
+
+    def _batches(self, rotation: Rotation | None, side: str) -> Iterator[list[Row]]:
+        """The rows, or those that are not as staged on `side`, batch by batch; no transaction is open in between."""
+        staged, after = staged_of(rotation.id) if rotation else None, None
+        while True:
+            with reading(self.engine) as connection:
+                rows = read(connection, after, self.batch, staged=staged, side=side)
+            yield rows
+            if len(rows) < self.batch:
+                return
+            after = rows[-1].id
 
     def switch(self, rotation: Rotation, new: Key, *, plaintexts: bool = False) -> Turned:
         """Put the staged values where nothing has changed, then seal anew what was written meanwhile; afterwards only the latter."""
@@ -101,20 +120,16 @@ class Work:
 
     def foresee(self, rotation: Rotation | None, resealer: Resealer, side: str, *, turns: bool) -> Turned:
         """What a step would do now: put what is staged where `side` of it stands (if it `turns` that), seal anew what is not staged."""
-        left, rows, resealed, after = Tally(), 0, 0, None
-        number = rotation.id if rotation else 0
+        left, rows, resealed = Tally(), 0, 0
         if rotation and turns:
             with reading(self.engine) as connection:
                 rows = count_standing(connection, rotation, side)
-        while True:
+        for batch in self._batches(rotation, side):
             with reading(self.engine) as connection:
-                batch = read(connection, after, self.batch, staged=staged_of(number), side=side)
-                known = _values(connection, number, side, [row.id for row in batch])
+                known = _values(connection, rotation.id if rotation else 0, side, [row.id for row in batch])
             resealed += len({one.integration_id for row in batch for one in resealer.of(row, left) if not known.issuperset(one.replaced)})
             self.tick(resealed)
-            if len(batch) < self.batch:
-                return Turned(rows, resealed, 0, left)
-            after = batch[-1].id
+        return Turned(rows, resealed, 0, left)
 
     def _turn(self, rotation: Rotation, state: str, side: str, other: str) -> int:
         """One statement a chunk of what is staged (and one for each further part of those whose metadata holds several values)."""

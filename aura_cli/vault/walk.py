@@ -6,7 +6,7 @@ not that shape is a plaintext of its own class.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from aura_cli.vault.keyring import KeyRing
 from aura_cli.vault.sealing import SHAPE, looks_sealed
 from aura_cli.vault.tables import reseals
 
-BATCH = 2_000
+BATCH = 5_000  # rows that a chunk may keep others waiting for
 EXAMPLES = 10
 UNREADABLE, PLAINTEXT = "unreadable", "plaintext"
 ACCESS, REFRESH, METADATA = PLACES = "access", "refresh", "metadata"
@@ -38,15 +38,12 @@ class Row(NamedTuple):
     refresh_token: str | None
     metadata: str | None
 
-    def values(self) -> Iterator[tuple[str, str]]:
+    def values(self) -> list[tuple[str, str]]:
         """(place, text) of each value that is sealed, or ought to be."""
-        if self.access_token:
-            yield ACCESS, self.access_token
-        if self.refresh_token:
-            yield REFRESH, self.refresh_token
+        found = [(place, text) for place, text in ((ACCESS, self.access_token), (REFRESH, self.refresh_token)) if text]
         if self.metadata:
-            for found in dict.fromkeys(_INSIDE.findall(self.metadata)):
-                yield METADATA, found
+            found += [(METADATA, text) for text in dict.fromkeys(match[0] for match in _INSIDE.finditer(self.metadata))]
+        return found
 
 
 class Example(NamedTuple):
@@ -111,7 +108,7 @@ def read(connection: Connection, after: str | None, size: int, *, staged: FromCl
     query = query.where(wanted).order_by(i.id).limit(size)
     if after is not None:
         query = query.where(i.id > after)
-    return [Row(*row) for row in connection.execute(query)]
+    return [Row(*row) for row in connection.execute(query).all()]
 
 
 def staged_of(rotation: int) -> FromClause:
