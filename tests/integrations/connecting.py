@@ -1,6 +1,7 @@
 """The program, connecting people of a real database at the stand-in of all providers."""
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -81,17 +82,29 @@ class Waiting:
 
     def listen(self) -> "Waiting":
         """Read until it has printed its address."""
-        assert self.process.stderr
-        for line in self.process.stderr:
-            self.said.append(line)
-            if found := re.match(r"\s*(https?://\S+)$", line):
-                self.url = found[1]
-                return self
-        raise AssertionError(f"no address: {self.said}")
+        self.url = self.hear(r"^\s*(https?://\S+)$")
+        return self
 
-    def end(self, timeout: float = 30) -> Completed:
-        """Wait for its end."""
-        out, err = self.process.communicate(timeout=timeout)
+    def hear(self, pattern: str) -> str:
+        """Read until a line of standard error holds `pattern`; what its group found."""
+        assert self.process.stderr
+        while line := self._line(self.process.stderr.fileno()):
+            self.said.append(line)
+            if found := re.search(pattern, line):
+                return found[1]
+        raise AssertionError(f"it never said {pattern}: {self.said}")
+
+    @staticmethod
+    def _line(descriptor: int) -> str:
+        """One line, and not a byte more: the rest is for `communicate`, which looks into no buffer."""
+        line = b""
+        while not line.endswith(b"\n") and (byte := os.read(descriptor, 1)):
+            line += byte
+        return line.decode()
+
+    def end(self, text: str | None = None, timeout: float = 30) -> Completed:
+        """Wait for its end, with `text` on its standard input."""
+        out, err = self.process.communicate(text, timeout=timeout)
         return Completed(self.process.returncode, out, "".join(self.said) + err)
 
 
@@ -113,9 +126,9 @@ class World:
         return self("connect", provider, "--user", ADA, *args, **named)
 
     def waiting(self, provider: str, *args: str, env: dict[str, str] | None = None) -> Waiting:
-        """The same, left waiting for a consent."""
+        """The same, left waiting for a consent; what it reads from standard input comes later."""
         words = ("integrations", "connect", provider, "--user", ADA, "--json", *args)
-        return Waiting(self.aura.start(*words, env={**self.env, **(env or {})})).listen()
+        return Waiting(self.aura.start(*words, env={**self.env, **(env or {})}, stdin=subprocess.PIPE)).listen()
 
     def sandbox(self, path: str, document: Any = None) -> Any:
         """Ask the stand-in something, or tell it."""

@@ -7,14 +7,27 @@ import select
 import subprocess
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+Keys = str | Callable[[str], str]
 
-def on_a_terminal(command: Sequence[str], env: Mapping[str, str], cwd: Path, keys: str = "", timeout: float = 60) -> tuple[int, str]:
-    """Exit code and everything that was shown. `keys` are typed once the program has asked something (`[y/N]`)."""
+
+def on_a_terminal(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path,
+    keys: str = "",
+    timeout: float = 60,
+    dialogue: Sequence[tuple[str, Keys]] = (),
+) -> tuple[int, str]:
+    """Exit code and everything that was shown. `keys` are typed once the program has asked something (`[y/N]`).
+
+    A `dialogue` is typed in turn: each one's keys (or what they make of all that was shown) once its cue was shown, after the one before.
+    """
+    left: list[tuple[str, Keys]] = [*dialogue] or ([("[y/N]", keys)] if keys else [])
     ours, theirs = pty.openpty()
-    shown, typed, deadline = b"", not keys, time.monotonic() + timeout
+    shown, read, deadline = b"", 0, time.monotonic() + timeout
     with subprocess.Popen(
         command,
         env=dict(env),
@@ -37,9 +50,10 @@ def on_a_terminal(command: Sequence[str], env: Mapping[str, str], cwd: Path, key
                 shown += part
                 if not part:
                     break
-                if not typed and b"[y/N]" in shown:
-                    os.write(ours, keys.encode())
-                    typed = True
+                if left and (found := shown.find(left[0][0].encode(), read)) >= 0:
+                    read = found + len(left[0][0].encode())
+                    answer = left.pop(0)[1]
+                    os.write(ours, (answer if isinstance(answer, str) else answer(shown.decode(errors="replace"))).encode())
         finally:
             if time.monotonic() >= deadline:
                 process.kill()
