@@ -79,14 +79,16 @@ class Aura:
         )
         return Completed(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[str]:
         """Start it and return at once; standard output and error are pipes. Whatever still runs when the test ends is killed."""
         self.started.append(
             subprocess.Popen(
                 [sys.executable, "-m", "aura_cli", *args],
                 cwd=cwd or self.work,
                 env={**self.environment, **(env or {})},
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,

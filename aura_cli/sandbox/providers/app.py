@@ -8,7 +8,7 @@ A consent page's form comes back to its own address: `POST` with `decision=allow
     POST /_sandbox/mishaps {"kind", …}                see mishaps.py; DELETE forgets all that were ordered
     POST /_sandbox/end {"provider"}                   a person takes back what they allowed
     GET  /_sandbox/consents?provider=               → the consents given, with scopes, how often refreshed, how ended
-    GET  /_sandbox/requests?provider=               → the requests seen: which of the file's, status, why
+    GET  /_sandbox/requests?provider=               → the requests seen: which of the file's, status, why (by id or row)
 """
 
 import json
@@ -99,7 +99,7 @@ async def _provider(state: ProvidersState, request: web.Request) -> web.Response
         answer, why = mishaps.INSTEAD[mishap.kind](), mishap.kind
     else:
         answer, why = _answer(state, routes, seen, _base(request))
-    state.saw(provider.id, name, answer.status, why)
+    state.saw(provider, name, answer.status, why)
     return await mishaps.suffer(request, answer, mishap) if mishap and answer.status < 300 else answer
 
 
@@ -143,9 +143,9 @@ def _authorize(state: ProvidersState, provider: Provider, seen: Seen, base: str)
         wrong = consents.check(state, provider, oauth, query)
         form = seen.form if seen.method == "POST" else {}
     except (consents.Unsafe, Mismatch) as error:
-        state.saw(provider.id, "authorize", 400, str(error))
+        state.saw(provider, "authorize", 400, str(error))
         return _page(pages.message(f"{provider.name} (sandbox)", str(error)), 400)
-    state.saw(provider.id, "authorize", 302 if wrong or form else 200, wrong or "")
+    state.saw(provider, "authorize", 302 if wrong or form else 200, wrong or "")
     if wrong or form:
         said = consents.answered(state, provider, oauth, query, form, base)
         told = [("error", "invalid_request"), ("error_description", wrong)] if wrong else [*said]
@@ -222,4 +222,4 @@ async def _consents(state: ProvidersState, request: web.Request) -> web.Response
 
 async def _requests(state: ProvidersState, request: web.Request) -> web.Response:
     wanted = request.query.get("provider")
-    return web.json_response([one for one in state.journal if wanted in (None, one["provider"])])
+    return web.json_response([one for one in state.journal if wanted in (None, one["provider"], one["row"])])

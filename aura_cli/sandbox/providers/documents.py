@@ -43,12 +43,12 @@ def account_facts(provider: Provider, verify: Verify, account: str, values: Mapp
     """What a verify answer says of an account: path → value, for its label and its id; what the file prescribes is so."""
     known = {name for _, fields in fields_of(provider) for name in fields}
     paths = [*names(verify.label[:1]), *names(verify.account or "")]
-    made = {path: fact(provider.id, path, account) for path in paths if path not in known}
+    made = {path: fact(provider.provider, path, account) for path in paths if path not in known}
     return made | {path: filled(wanted, values) for path, wanted in verify.ok.items() if path in made and wanted != "*"}
 
 
 def fact(provider: str, path: str, account: str) -> str:
-    """What stands at a path of an answer about an account: an e-mail address where the path says so."""
+    """What stands at a path of an answer about an account: an e-mail address where the path says so. `provider`: the row's value."""
     last = path.rpartition(".")[2].lower()
     if "mail" in last or last in ("login", "username", "userprincipalname"):
         return f"{account}@{provider}.example.com"

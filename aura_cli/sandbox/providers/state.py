@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from aura_cli.integrations.catalogue import Catalogue
+from aura_cli.integrations.provider import Provider
 
 CODE_SECONDS = 60.0
 DEVICE_SECONDS = 300.0
@@ -184,9 +185,10 @@ class ProvidersState:
             self.mishaps = [one for one in self.mishaps if one.times > 0]
         return found
 
-    def saw(self, provider: str, request: str, status: int, why: str) -> None:
+    def saw(self, provider: Provider, request: str, status: int, why: str) -> None:
         """Remember a request; nothing of it that is secret."""
-        self.journal = [*self.journal[-JOURNAL:], {"provider": provider, "request": request, "status": status, "why": why}]
+        self.journal.append({"provider": provider.id, "row": provider.provider, "request": request, "status": status, "why": why})
+        del self.journal[:-JOURNAL]
 
     def consents_of(self, provider: str | None) -> Iterator[Consent]:
         return (one for one in self.consents if provider in (None, one.provider))
