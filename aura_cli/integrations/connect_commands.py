@@ -125,7 +125,7 @@ def _errand(runtime: Runtime, entry: Provider, way: Way, who: str, asked: Asked,
         raise UsageError("--scopes is for a consent: credentials have those that they were made with")
     client = client_of(settings, entry) if way is not Way.CREDENTIALS else None
     ambient = {name: setting.text for name, setting in settings.values.items()}
-    means = Means(runtime.engine, runtime.vault, runtime.wire, client, ambient, settings.operator, runtime.clock)
+    means = Means(runtime.engine, runtime.vault, runtime.wire, client, ambient, settings.operator, runtime.clock, settings.home)
     asked_for = scopes_of(entry.oauth, scopes) if entry.oauth and way is not Way.CREDENTIALS else ()
     shared = any(one.provider == entry.provider and one.id != entry.id for one in runtime.catalogue.providers.values())
     with reading(runtime.engine) as connection:
@@ -174,12 +174,18 @@ def _values(runtime: Runtime, way: Way, credentials: str | None, fields: Mapping
 def _go(errand: Errand, values: Mapping[str, str]) -> None:
     from dataclasses import replace
 
-    from aura_cli.integrations import connecting
+    from aura_cli.integrations import connecting, unstored
     from aura_cli.integrations.consent_commands import by_device, by_loopback, by_own_token, by_paste
     from aura_cli.integrations.link_commands import by_link
     from aura_cli.integrations.ways import Way
 
     errand = replace(errand, wish=replace(errand.wish, fields=values))
+    if gained := unstored.found(errand.means, errand.wish):
+        name = errand.wish.provider.name
+        errand.runtime.console.say(f"{name} gave it before, when the database was gone: that is stored now, without another consent.")
+        connected = keep(errand, gained)
+        errand.runtime.console.result(connected, lambda: told(errand, connected))
+        return
     match errand.way:
         case Way.LOOPBACK:
             connected = by_loopback(errand)
@@ -201,19 +207,24 @@ def _go(errand: Errand, values: Mapping[str, str]) -> None:
 
 def keep(errand: Errand, gained: Gained) -> Connected:
     """Say whose account it is, ask where it is another one than before, and store it. Raises ConflictError where nobody agrees."""
-    from aura_cli.integrations import connecting
+    from aura_cli.integrations import connecting, unstored
 
     console, name = errand.runtime.console, errand.wish.provider.name
     label = gained.account.label or "an account that the provider does not name"
-    known = connecting.standing(errand.means, errand.wish)
     if errand.wish.verify:
         console.say(f"{name} says: {label}")
+    try:
+        known = connecting.standing(errand.means, errand.wish)
+    except Exception as error:
+        raise unstored.kept(errand.means, errand.wish, gained, error) from error
     if known and known.older:
         console.warn(f"There are {known.older + 1} rows of {name} for this user; the newest counts, and is written")
     replaces = connecting.is_another(known, gained)
     if replaces and known:
         console.confirm(f"{name} is connected as {known.label}. Replace it with {label}?")
-    return connecting.stored(errand.means, errand.wish, gained, replaces=replaces)
+    connected = unstored.stored_or_kept(errand.means, errand.wish, gained, replaces=replaces)
+    unstored.forget(errand.means, errand.wish)
+    return connected
 
 
 def told(errand: Errand, connected: Connected) -> Iterator[str]:

@@ -7,6 +7,7 @@ before it becomes another account's.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
@@ -52,7 +53,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Means:
-    """What connecting works with. `ambient`: settings by name, for fields that have one."""
+    """What connecting works with. `ambient`: settings by name, for fields that have one; `home`: the data directory."""
 
     engine: Engine
     vault: KeyRing
@@ -61,6 +62,7 @@ class Means:
     ambient: Mapping[str, str] = field(repr=False)
     operator: str
     clock: Callable[[], datetime]
+    home: Path
 
 
 @dataclass(frozen=True)

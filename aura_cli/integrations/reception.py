@@ -17,10 +17,11 @@ from aura_cli.db.failures import translate
 from aura_cli.errors import AuraError
 from aura_cli.integrations import linking, pages
 from aura_cli.integrations.catalogue import Catalogue
-from aura_cli.integrations.connecting import Means, consent_url, redeem, stored
+from aura_cli.integrations.connecting import Means, consent_url, redeem
 from aura_cli.integrations.consent import Consent, Denied, NotOurs, Parameters, digest, parameters
 from aura_cli.integrations.linking import Link, Status
 from aura_cli.integrations.oauth import client_of
+from aura_cli.integrations.unstored import stored_or_kept
 from aura_cli.settings import Settings
 
 LOG = logging.getLogger("aura_cli.integrations")
@@ -100,7 +101,7 @@ class Reception:
         status, result = Status.FAILED, dict[str, Any]()
         try:
             means = self._means(link)
-            connected = stored(means, link.wish, redeem(means, link.wish, consent, found), replaces=link.replaces)
+            connected = stored_or_kept(means, link.wish, redeem(means, link.wish, consent, found), replaces=link.replaces)
             status, result = Status.CONNECTED, {name: _plain(value) for name, value in asdict(connected).items()}
         except Exception as error:  # the link ends with whatever it is
             told = error if isinstance(error, AuraError) else translate(error) or AuraError("Something failed here")

@@ -179,7 +179,7 @@ def _links(runtime: Runtime) -> Routes | None:
         runtime.console.warn(f"Nobody can connect by a link here: {error.message}")
         return None
     ambient = {name: setting.text for name, setting in settings.values.items()}
-    means = Means(runtime.engine, runtime.vault, runtime.wire, None, ambient, settings.operator, runtime.clock)
+    means = Means(runtime.engine, runtime.vault, runtime.wire, None, ambient, settings.operator, runtime.clock, settings.home)
     return Routes(Reception(means, runtime.catalogue, settings))
 
 

@@ -118,6 +118,11 @@ class World:
     providers: str
     ada: str
 
+    @property
+    def home(self) -> Path:
+        """The data directory."""
+        return Path(self.env["AURA_HOME"])
+
     def __call__(self, *args: str, **named: Any) -> Completed:
         return self.aura("integrations", *args, env={**self.env, **named.pop("env", {})}, **named)
 
