@@ -45,13 +45,14 @@ class Resealed(NamedTuple):
 class Resealer:
     """Seals under `target` what the ring opens with another key, or with `only` that one (its fingerprint).
 
-    `plaintexts`: what was never sealed, too.
+    `plaintexts`: what was never sealed, too. Where it does not `seal`, it only says what is left to do.
     """
 
     ring: KeyRing
     target: Key
     only: str | None = None
     plaintexts: bool = False
+    seals: bool = True
 
     def of(self, row: Row, left: Tally) -> Iterator[Resealed]:
         """What is to change in a row, in as many parts as its metadata needs; what stays as it is is counted in `left`."""
@@ -76,15 +77,15 @@ class Resealer:
                 yield Resealed(row.id, part, *NOTHING, *NOTHING, *pair)
 
     def anew(self, text: str) -> tuple[str, str | None]:
-        """What a value is (as `state_of` has it), and how it stands under the target; None where it is to stay."""
+        """What a value is (as `state_of` has it; the target's label where all is well), and how it is sealed under the target, or None."""
         try:
             key, content = self.ring.open_bytes(text)
         except Unreadable:
             label = state_of(self.ring, text)
             return label, sealing.seal(self.target.derived, text) if self.plaintexts and label == PLAINTEXT else None
         if key.fingerprint == self.target.fingerprint or self.only not in (None, key.fingerprint):
-            return key.label, None
-        return key.label, sealing.seal_bytes(self.target.derived, content)
+            return self.target.label, None
+        return key.label, sealing.seal_bytes(self.target.derived, content) if self.seals else None
 
 
 def exchange(connection: Connection, source: FromClause, side: str, other: str, *within: ColumnElement[bool]) -> int:
@@ -134,7 +135,7 @@ def put_own(connection: Connection, columns: Sequence[Column[str]], resealer: Re
         for text in connection.execute(select(column).where(column.is_not(None))).scalars().all():
             label, after = resealer.anew(text)
             if after is None:
-                left.own[label] += 1
+                left.own.update([label] if label != resealer.target.label else [])
             else:
                 done += connection.execute(column.table.update().where(column == text).values({column.name: after})).rowcount
     return done

@@ -9,7 +9,7 @@ from aura_cli.vault import rotation as states
 from aura_cli.vault.keyring import Key
 from aura_cli.vault.resealing import AFTER, BEFORE, Resealer
 from aura_cli.vault.rotation import Rotation, begin, latest, to_stage, to_switch, to_undo
-from aura_cli.vault.steps import Turned, Work, count_standing
+from aura_cli.vault.steps import Turned, Work, back, count_standing
 from aura_cli.vault.walk import PLAINTEXT, Example
 
 LEASE = "keys rotate"
@@ -93,10 +93,10 @@ def expected(work: Work, step: Ready) -> dict[str, int]:
 def foresee(work: Work, step: Ready, *, plaintexts: bool = False) -> Report:
     """What the step would do now; nothing is written."""
     rotation = step.rotation
-    only = rotation.new if step.step is Step.UNDO and rotation else None
     swept = step.step is Step.SWITCH and rotation is not None and rotation.state == states.SWITCHED
-    side = AFTER if step.step is Step.UNDO or swept else BEFORE
-    resealer = Resealer(work.ring, step.target, only, plaintexts)
+    undoes = step.step is Step.UNDO
+    side = AFTER if undoes or swept else BEFORE
+    resealer = back(work.ring, rotation, step.target) if rotation and undoes else Resealer(work.ring, step.target, None, plaintexts)
     done = work.foresee(rotation, resealer, side, turns=step.step is not Step.STAGE and not swept)
     if step.step is Step.STAGE:
         done = Turned(done.resealed, 0, 0, done.left)

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from aura_cli.audit.log import record
 from aura_cli.db.binding import bound, move_key
 from aura_cli.errors import ConfigurationError, ConflictError, NotFoundError
 from aura_cli.vault.keyring import FALLBACK_FINGERPRINT, GENERATE, NAME, RETIRED, Key, KeyRing
@@ -81,6 +82,7 @@ def begin(connection: Connection, ring: KeyRing, new: Key, operator: str) -> Rot
     move_key(connection, ring.current_fingerprint, new.fingerprint)
     begun = latest(connection)
     assert begun
+    record(connection, operator, "keys.begin", str(begun.id), details={"old": begun.old, "new": begun.new})
     return begun
 
 

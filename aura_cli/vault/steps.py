@@ -52,34 +52,46 @@ class Work:
 
     def stage(self, rotation: Rotation, new: Key) -> Turned:
         """Keep every value, sealed under the new key, beside the row that it is of; those again that have changed since."""
-        left, resealer, seen = Tally(), Resealer(self.ring, new), 0
+        left, resealer, done = Tally(), Resealer(self.ring, new), 0
         with reading(self.engine) as connection:
             fresh = connection.execute(select(reseals.c.part).where(reseals.c.rotation == rotation.id).limit(1)).first() is None
-        batches = self._batches(None if fresh else rotation, BEFORE)
-        rows, made = list[Row](), list[Resealed]()
+        known = None if fresh else rotation
+        batches, made = self._batches(known, BEFORE), list[Resealed]()
         while True:
-            with beside(self.engine, partial(self._keep, rotation, [] if fresh else rows, made)):  # it writes while we calculate
+            with beside(self.engine, partial(self._keep, known, rotation.id, made)):  # it writes while we calculate
                 rows = next(batches, [])
-                made = [change for row in rows for change in resealer.of(row, left)]
+                made = self._new(known, BEFORE, rows, resealer, left)
             if not rows:
                 break
-            seen += len(rows)
-            self.tick(seen)
+            done += len({change.integration_id for change in made})
+            self.tick(done)
         with self._chunk() as connection:
             analyze(connection, reseals, "rotation", "integration_id", "part")
-            staged = count_staged(connection, rotation)
-            move(connection, rotation, states.STAGED, staged=staged)
-            self._note(connection, rotation, "stage", {"rows": staged, "left": dict(left.values)})
-        return Turned(staged, 0, 0, left)
+            move(connection, rotation, states.STAGED, staged=count_staged(connection, rotation))
+            self._note(connection, rotation, "stage", {"rows": done, "left": dict(left.values)})
+        return Turned(done, 0, 0, left)
 
-    def _keep(self, rotation: Rotation, again: Sequence[Row], made: Sequence[Resealed], connection: Connection) -> None:
-        """Store what was made of a batch; `again` are rows of which something may be stored."""
+    def _keep(self, known: Rotation | None, rotation: int, made: Sequence[Resealed], connection: Connection) -> None:
+        """Store what was made of a batch, in the place of what may be `known` of its rows."""
         assert self.lease
         self.lease.assert_held(connection)
-        ids = among(reseals.c.integration_id, [row.id for row in again])
-        if again:
-            connection.execute(reseals.delete().where(reseals.c.rotation == rotation.id, ids))
-        load(connection, reseals, ["rotation", *Resealed._fields], [(rotation.id, *change) for change in made])
+        if known and made:
+            ids = among(reseals.c.integration_id, {change.integration_id for change in made})
+            connection.execute(reseals.delete().where(reseals.c.rotation == rotation, ids))
+        load(connection, reseals, ["rotation", *Resealed._fields], [(rotation, *change) for change in made])
+
+    def _new(self, known: Rotation | None, side: str, rows: Sequence[Row], resealer: Resealer, left: Tally) -> list[Resealed]:
+        """What is to change in those rows that are not wholly staged on `side`."""
+        made = [change for row in rows for change in resealer.of(row, left)]
+        if not (known and made):
+            return made
+        columns = [reseals.c[f"{name}_{side}"] for name in PLACES]
+        ids = among(reseals.c.integration_id, {change.integration_id for change in made})
+        with reading(self.engine) as connection:
+            found = connection.execute(select(*columns).where(reseals.c.rotation == known.id, ids)).all()
+        staged = {None, *(value for row in found for value in row)}
+        changed = {change.integration_id for change in made if not staged.issuperset(change.replaced)}
+        return [change for change in made if change.integration_id in changed]
 
     def _batches(self, rotation: Rotation | None, side: str) -> Iterator[list[Row]]:
         """The rows, or those that are not as staged on `side`, batch by batch; no transaction is open in between."""
@@ -106,13 +118,12 @@ class Work:
     def undo(self, rotation: Rotation, old: Key) -> Turned:
         """Put the old values back where the staged ones stand, then seal under the old key what was written under the new one.
 
-        Under an old key that nothing may be sealed with, the latter stays as it is.
+        Under an old key with which nothing may be sealed, the latter stays as it is.
         """
         rows = 0
         if rotation.state != states.UNDONE:
             rows = self._turn(rotation, states.UNDOING, AFTER, BEFORE)
-        new = rotation.new if old.problem is None else ""
-        done = self._sweep(rotation, "undo", Resealer(self.ring, old, only=new), BEFORE, rows)
+        done = self._sweep(rotation, "undo", back(self.ring, rotation, old), BEFORE, rows)
         with self._chunk() as connection:
             move(connection, rotation, states.UNDONE, finished_at=utc_now())
             connection.execute(reseals.delete().where(reseals.c.rotation == rotation.id))
@@ -125,9 +136,7 @@ class Work:
             with reading(self.engine) as connection:
                 rows = count_standing(connection, rotation, side)
         for batch in self._batches(rotation, side):
-            with reading(self.engine) as connection:
-                known = _values(connection, rotation.id if rotation else 0, side, [row.id for row in batch])
-            resealed += len({one.integration_id for row in batch for one in resealer.of(row, left) if not known.issuperset(one.replaced)})
+            resealed += len({change.integration_id for change in self._new(rotation, side, batch, resealer, left)})
             self.tick(resealed)
         return Turned(rows, resealed, 0, left)
 
@@ -214,6 +223,11 @@ class Work:
         record(connection, self.operator, f"keys.{what}", str(rotation.id), details=details)
 
 
+def back(ring: KeyRing, rotation: Rotation, old: Key) -> Resealer:
+    """What undo seals anew: values under the new key, and none where the old one is no good."""
+    return Resealer(ring, old, only=rotation.new, seals=old.problem is None)
+
+
 def count_staged(connection: Connection, rotation: Rotation) -> int:
     """How many connections have something staged."""
     staged = staged_of(rotation.id)
@@ -224,10 +238,3 @@ def count_standing(connection: Connection, rotation: Rotation, side: str) -> int
     """In how many of them something on `side` still stands: what a turn would change now."""
     standing = stands(reseals, side).where(reseals.c.rotation == rotation.id, reseals.c.part == 0)
     return connection.execute(standing).scalar_one()
-
-
-def _values(connection: Connection, rotation: int, side: str, ids: Sequence[str]) -> set[str | None]:
-    """All that is staged of some connections."""
-    columns = [reseals.c[f"{name}_{side}"] for name in PLACES]
-    found = select(*columns).where(reseals.c.rotation == rotation, among(reseals.c.integration_id, ids))
-    return {None, *(value for row in connection.execute(found) for value in row)}
