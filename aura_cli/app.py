@@ -6,11 +6,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import typer
 from typer._click import Command, Context
@@ -83,16 +83,19 @@ def split_arguments(argv: Sequence[str]) -> Arguments:
 
 
 class LazyGroup(TyperGroup):
-    """The root group: knows names and help lines from a table, imports a room only when its command is called."""
+    """A group that knows its commands from a table, name → where it is, and imports one only when it is called."""
+
+    table: ClassVar[Mapping[str, str]] = {}
+    aliases: ClassVar[Mapping[str, str]] = {}
 
     def list_commands(self, ctx: Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self.table)
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
-        cmd_name = ALIASES.get(cmd_name, cmd_name)
-        if cmd_name not in COMMANDS:
+        cmd_name = self.aliases.get(cmd_name, cmd_name)
+        if cmd_name not in self.table:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        module, _, attribute = self.table[cmd_name].partition(":")
         target = getattr(import_module(module), attribute)
         if isinstance(target, typer.Typer):
             command: Command = typer.main.get_group(target)
@@ -110,9 +113,16 @@ class LazyGroup(TyperGroup):
         except ClickException as error:
             from difflib import get_close_matches
 
-            if near := get_close_matches(args[0], COMMANDS):
+            if near := get_close_matches(args[0], self.table):
                 error.message = f"{error.message.rstrip('.')}. Did you mean {near[0]!r}?"
             raise
+
+
+class Root(LazyGroup):
+    """All groups; its help names them without importing any."""
+
+    table: ClassVar[Mapping[str, str]] = {name: place for name, (place, _) in COMMANDS.items()}
+    aliases: ClassVar[Mapping[str, str]] = ALIASES
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -123,8 +133,8 @@ def _in_plain_words(command: Command) -> None:
     """Say of each option what a person types (not `<int range>`), and of each verb its first line whole, whatever the terminal's width."""
     for parameter in command.params:
         parameter.metavar = parameter.metavar or _TYPED.get(parameter.type.name)
+    command.short_help = (command.help or "").partition("\n\n")[0]
     for verb in getattr(command, "commands", {}).values():
-        verb.short_help = (verb.help or "").partition("\n\n")[0]
         _in_plain_words(verb)
 
 
@@ -136,7 +146,7 @@ def _print_version(asked: bool) -> None:
 
 def root() -> Command:
     """The whole command tree as one Click command."""
-    app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None, no_args_is_help=True, epilog=EPILOG)
+    app = typer.Typer(cls=Root, add_completion=False, rich_markup_mode=None, no_args_is_help=True, epilog=EPILOG)
 
     @app.callback()
     def aura(

@@ -140,7 +140,7 @@ def test_a_configuration_error(aura: Aura) -> None:
 def test_a_bug_is_told_as_one(aura: Aura) -> None:
     """What nobody foresaw ends with 1, in a line; --debug shows where."""
     script = (
-        "import sys; from aura_cli import app; app.COMMANDS['boom'] = ('json:loads', 'x'); import json\n"
+        "import sys; from aura_cli import app; app.Root.table['boom'] = 'json:loads'; import json\n"
         "def loads(): raise KeyError('sk_test_abcdefgh')\n"
         "json.loads = loads; sys.exit(app.run(sys.argv[1:]))"
     )

@@ -1,4 +1,7 @@
-"""How long the program takes to begin, against an interpreter that does nothing and against the smallest Typer program."""
+"""How long the program takes to begin, against an interpreter that does nothing and against the smallest Typer program.
+
+The list of providers reads an index and nothing else, so it stands here too.
+"""
 
 import os
 import subprocess
@@ -8,9 +11,10 @@ from pathlib import Path
 
 from tests.benchmarks.figures import Figure, interleaved, show
 from tests.parts.program import REPOSITORY
+from tests.parts.terminal import on_a_terminal
 
 ROUNDS = 21
-GROUPS = ("users", "subscriptions", "db")
+GROUPS = ("users", "subscriptions", "integrations", "db")
 HELLO = '''import typer
 
 app = typer.Typer()
@@ -32,6 +36,7 @@ def test_starting(tmp_path: Path) -> None:
     hello = tmp_path / "hello.py"
     hello.write_text(HELLO)
     script = Path(sys.executable).with_name("aura")
+    providers = [sys.executable, "-m", "aura_cli", "integrations", "providers"]
     module = [sys.executable, "-m", "aura_cli"]
 
     def running(*command: object) -> Callable[[], object]:
@@ -41,6 +46,9 @@ def test_starting(tmp_path: Path) -> None:
     works = {
         "pass": running(sys.executable, "-c", "pass"),
         "hello": running(sys.executable, hello, "--help"),
+        "hello runs": running(sys.executable, hello),
+        "aura integrations providers": running(*providers),
+        "aura integrations providers (table)": lambda: on_a_terminal(providers, {**env, "COLUMNS": "120"}, tmp_path),
         "aura --version": running(*module, "--version"),
         "aura --help": running(*module, "--help"),
         **{f"aura {group} --help": running(*module, group, "--help") for group in GROUPS},
@@ -58,6 +66,8 @@ def test_starting(tmp_path: Path) -> None:
     for work in [name for name in works if name.startswith("aura")]:
         if "--version" in work:
             found.append(figure(work, "pass", "python -c pass", "≤1.5"))
+        elif "providers" in work:
+            found.append(figure(work, "hello runs", "Typer program that runs", "≤2" if "table" in work else "≤1.5"))
         else:
             found.append(figure(work, "hello", "Typer program's help", "≤1.1" if work.startswith("aura --help") else "≤1.3"))
     show(*found)
