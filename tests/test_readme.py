@@ -34,5 +34,5 @@ def test_every_path_in_the_readme_exists() -> None:
         assert (Path(README).parent / path).exists(), path
 
 
-GROUPS = {"users", "subscriptions", "balance", "db", "webhooks", "env"}
+GROUPS = {"users", "subscriptions", "balance", "db", "webhooks", "env", "integrations", "keys"}
 GLOBAL = {"--json", "--yes", "--dry-run", "--env", "--env-file", "--quiet", "--debug"}

@@ -65,7 +65,7 @@ def test_an_error_arrives_without_its_secrets() -> None:
 def test_people_s_data_in_a_broken_constraint(aura: Aura, postgres_database: str) -> None:
     """PostgreSQL's DETAIL names the row: neither the terminal, with --debug or without, nor Sentry is told of it."""
     script = (
-        "import json, sys, typer; from aura_cli import app; app.COMMANDS['boom'] = ('json:loads', 'x')\n"
+        "import json, sys, typer; from aura_cli import app; app.Root.table['boom'] = 'json:loads'\n"
         "def loads(ctx: typer.Context):\n"
         "    from aura_cli.db.engine import load, writing; from aura_cli.db.shared import users\n"
         "    with writing(ctx.obj.engine) as connection:\n"

@@ -234,7 +234,7 @@ def told(errand: Errand, connected: Connected) -> Iterator[str]:
     if connected.expires_at:
         yield f"The token ends {brief(connected.expires_at)}; aura integrations refresh renews what can be renewed."
     if not connected.verified:
-        yield f"Nobody checked it: aura integrations verify {errand.whose} --provider {connected.provider}"
+        yield f"Nobody checked it: aura integrations verify {errand.whose} {connected.provider}"
 
 
 def _foresee(errand: Errand, fields: Mapping[str, Field], values: Mapping[str, str]) -> None:
