@@ -69,6 +69,7 @@ KNOWN: Mapping[str, Known] = {
     "VERCEL_API_BASE": Known("Where Vercel lives.", credential="VERCEL_TOKEN"),
     "MICROSOFT_TENANT_ID": Known("Microsoft's tenant for Teams and Outlook; default `common`."),
     "TRELLO_API_KEY": Known("Trello's API key, which is public."),
+    "WORKDAY_TENANT": Known("Workday's tenant."),
 }
 SURROUNDINGS: Mapping[str, str] = {  # read from the process environment alone
     "AURA_HOME": "Data directory; default `~/.local/share/aura`.",

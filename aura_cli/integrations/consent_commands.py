@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aura_cli.errors import AuraError, UnreachableError, UsageError
@@ -125,11 +126,14 @@ def redirect_uri(errand: Errand) -> str | None:
 
 
 def _loopback(errand: Errand) -> Loopback:
-    from aura_cli.integrations.redirects import loopback
+    """A pasted address needs no free port, and should lead to one where nobody listens."""
+    from aura_cli.integrations.redirects import PORT, loopback
+    from aura_cli.integrations.ways import Way
 
     oauth = _oauth(errand)
     assert oauth.redirect
-    return loopback(oauth.redirect, errand.asked.port)
+    found = loopback(oauth.redirect, errand.asked.port)
+    return found if found.port or errand.way is not Way.PASTE else replace(found, port=PORT)
 
 
 def _oauth(errand: Errand) -> OAuth:

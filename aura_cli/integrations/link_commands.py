@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aura_cli.integrations.connect_commands import Errand
 
 _LOOK_SECONDS = 1.0
+_PATIENCE = 5.0  # seconds for a look at the link's own page
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def by_link(errand: Errand) -> Mapping[str, Any] | None:
             seconds=errand.asked.timeout or linking.LIFETIME,
         )
     made = Linked(f"{uri.rpartition(f'{LINKS}/')[0]}{LINKS}/{token}", errand.wish.provider.id, errand.wish.user_id, uri, expires_at)
+    _look(errand, made)
     if not errand.asked.waits:
         console.result(made, lambda: _lines(made))
         return None
@@ -64,6 +66,21 @@ def by_link(errand: Errand) -> Mapping[str, Any] | None:
         with writing(means.engine) as connection:
             linking.finish(connection, digest(token), Status.WITHDRAWN, {})
         raise
+
+
+def _look(errand: Errand, made: Linked) -> None:
+    """Say where the address is not what it should be: most often nobody told the proxy of `/connect/`. Looking changes nothing."""
+    from aura_cli.integrations.wire import Wire
+
+    try:
+        with Wire(timeout=_PATIENCE) as wire:
+            reply = wire.deliver("GET", made.url, headers={})
+    except AuraError as error:
+        errand.runtime.console.warn(f"The link could not be looked at from here: {error.message}")
+        return
+    if reply.status != 200 or b"Connect " not in reply.body:
+        hint = "does the proxy send /connect/ to aura serve-webhooks, on this database and with this key?"
+        errand.runtime.console.warn(f"At its address there is no link ({reply.status}): {hint}")
 
 
 def _lines(made: Linked) -> Iterator[str]:

@@ -24,6 +24,7 @@ from aura_cli.vault.keyring import KeyRing
 
 LIFETIME = 900.0  # seconds
 _TO_CONSENT = timedelta(minutes=10)  # at least so long from setting out
+_KEPT = timedelta(days=30)
 _TOKEN_BYTES = 32
 
 
@@ -68,9 +69,10 @@ class Link:
 def make(
     connection: Connection, vault: KeyRing, wish: Wish, *, whose: str, redirect_uri: str, operator: str, replaces: bool, seconds: float
 ) -> tuple[str, datetime]:
-    """A new link: its token, which stands nowhere else, and when it expires."""
-    token = secrets.token_hex(_TOKEN_BYTES)
-    expires_at = _now(connection) + timedelta(seconds=seconds)
+    """A new link: its token, which stands nowhere else, and when it expires. Those that ended a month ago are forgotten."""
+    token, now = secrets.token_hex(_TOKEN_BYTES), _now(connection)
+    connection.execute(connect_links.delete().where(connect_links.c.expires_at < now - _KEPT))
+    expires_at = now + timedelta(seconds=seconds)
     request = {"scopes": wish.scopes, "also": wish.also, "name": wish.name, "verify": wish.verify}
     request |= {"whose": whose, "redirect_uri": redirect_uri, "replaces": replaces}
     row = {"digest": digest(token), "provider": wish.provider.id, "user_id": wish.user_id, "operator": operator, "request": request}

@@ -11,6 +11,7 @@ from aura_cli.db.engine import reading, writing
 from aura_cli.integrations.tables import connect_links
 from tests.integrations.connecting import ADA, Page, Waiting, World, consent, visit
 from tests.parts.listening import Served, serving
+from tests.parts.service import free_port
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Reachable:
     def link(self, provider: str, *args: str) -> str:
         """A new link, for which nobody waits."""
         made = self.world.connect(provider, "--link", "--no-wait", "--public-url", self.base, *args)
-        assert made.exit == 0, made.err
+        assert (made.exit, made.err) == (0, "")
         return made.out.strip()
 
     def waiting(self, provider: str, *args: str) -> Waiting:
@@ -179,6 +180,13 @@ def test_what_the_database_holds(reachable: Reachable) -> None:
     back(consent(provider), cookie)
     with reading(reachable.world.engine) as connection:
         assert connection.execute(select(func.count()).where(connect_links.c.sealed.is_not(None))).scalar_one() == 0
+
+
+def test_an_address_that_leads_elsewhere(world: World) -> None:
+    """A link is looked at once it is made: where its page is not there, or cannot be reached from here, it is said."""
+    for base, told in ((f"{world.providers}/x", "there is no link (404)"), (f"http://127.0.0.1:{free_port()}", "could not be looked at")):
+        made = world.connect("github", "--link", "--no-wait", "--public-url", base)
+        assert (made.exit, told in made.err) == (0, True), made.err
 
 
 def test_a_listener_without_a_key(world: World, database_url: str) -> None:

@@ -129,3 +129,15 @@ def test_the_start_of_a_file(aura: Aura, tmp_path: Path) -> None:
     (folder / "slack.toml").write_text(aura("integrations", "providers", "slack", "--toml").out, encoding="utf-8")
     env = {"AURA_PROVIDERS_DIR": str(folder)}
     assert aura("integrations", "providers", "slack", "--json", env=env).json == aura("integrations", "providers", "slack", "--json").json
+
+
+def test_every_setting_that_a_file_names_is_one() -> None:
+    """What `providers` tells people to set is read, wherever it stands."""
+    from aura_cli.integrations.catalogue import load
+    from aura_cli.integrations.guide import guide
+    from aura_cli.settings import Settings
+
+    needed = {one.name for provider in load().providers.values() for one in guide(provider, (), lambda name: False, None).settings}
+    assert len(needed) > 60
+    read = Settings.load(dict.fromkeys(needed, "x"), Path("/nonexistent")).values
+    assert needed <= read.keys()
