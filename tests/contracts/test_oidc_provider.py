@@ -5,7 +5,6 @@ A provider of the catalogue is led there by a file of AURA_PROVIDERS_DIR, as a p
 
 import json
 import re
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -38,6 +37,7 @@ from tests.parts.migrated import engine_of
 from tests.parts.outside import node_script
 from tests.parts.program import Aura, Completed
 from tests.parts.secured import Trust, front, made_trust
+from tests.parts.service import free_port
 
 __all__ = ["chromium"]
 
@@ -260,9 +260,3 @@ def test_a_link_behind_https(aura: Aura, sqlite_engine: Engine, sqlite_database:
                 assert (seen.title, seen.page.url) == ("GitLab is connected", waiting.url)
             assert good(waiting.end())["label"] == "ada"
             assert oidc.active(oidc.secrets()[0])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

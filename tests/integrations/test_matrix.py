@@ -6,7 +6,6 @@ it in every other way that it has.
 
 import json
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from aura_cli.vault.sealing import looks_sealed
 from tests.integrations.connecting import consent, visit
 from tests.parts.program import Aura, Completed
 from tests.parts.sampling import sample
+from tests.parts.service import free_port
 
 PROVIDERS = load().providers
 PUBLIC = "https://hooks.example.com"
@@ -183,12 +183,6 @@ def ended(process: "subprocess.Popen[str]", text: str | None = None) -> Complete
 def good(done: Completed) -> Completed:
     assert done.exit == 0, f"exit {done.exit}\n{done.err}\n{done.out}"
     return done
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def sealed(row: dict[str, Any] | None) -> list[str]:
