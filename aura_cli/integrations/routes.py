@@ -5,14 +5,23 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from aiohttp import web
+from sqlalchemy import Engine
 
 from aura_cli.db.failures import translate
 from aura_cli.integrations import pages
+from aura_cli.integrations.catalogue import load
+from aura_cli.integrations.connecting import Means
 from aura_cli.integrations.reception import COOKIE_SECONDS, Answer, Reception
 from aura_cli.integrations.redirects import LINKS
+from aura_cli.integrations.wire import Wire
+from aura_cli.settings import Settings
+from aura_cli.vault.keyring import KeyRing
 
 LOG = logging.getLogger("aura_cli.integrations")
 _AT_ONCE, _WAITING = 4, 32
@@ -20,12 +29,28 @@ _TOKEN = re.compile(r"[0-9a-f]{64}")
 
 
 class Routes:
-    """The pages of one reception. `add_to` an application before it starts."""
+    """The pages of one reception. `add_to` an application before it starts; `closing` is entered and left with it."""
 
-    def __init__(self, reception: Reception) -> None:
+    def __init__(self, reception: Reception, closing: AbstractContextManager[object] | None = None) -> None:
         self._reception = reception
+        self._closing = closing or nullcontext()
         self._threads = ThreadPoolExecutor(_AT_ONCE, "connect")
         self._under_way = 0
+
+    @classmethod
+    def of(cls, engine: Engine, settings: Settings, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> "Routes | None":
+        """Pages for the links of a database; None where tokens could not be sealed, or no provider's app is set up.
+
+        Raises ConfigurationError for provider files or keys that are wrong.
+        """
+        folder, vault = settings.get("AURA_PROVIDERS_DIR"), KeyRing.of(settings)
+        catalogue, wire = load(Path(folder) if folder else None), Wire()
+        apps = (one.client.id for one in catalogue.providers.values() if one.client and one.oauth)
+        if vault.problem or not any(map(settings.get, apps)):
+            return None
+        ambient = {name: setting.text for name, setting in settings.values.items()}
+        means = Means(engine, vault, wire, None, ambient, settings.operator, clock, settings.home)
+        return cls(Reception(means, catalogue, settings), wire)
 
     def add_to(self, app: web.Application) -> None:
         """Answer under `/connect/`, as long as the application runs."""
@@ -35,8 +60,9 @@ class Routes:
         app.cleanup_ctx.append(self._run)
 
     async def _run(self, _: web.Application) -> AsyncIterator[None]:
-        yield
-        await asyncio.to_thread(self._threads.shutdown)  # an answer that has come is stored
+        with self._closing:
+            yield
+            await asyncio.to_thread(self._threads.shutdown)  # an answer that has come is stored
 
     async def _show(self, request: web.Request) -> web.Response:
         token = request.match_info["token"]

@@ -165,22 +165,14 @@ def _mode(runtime: Runtime, secrets: Mapping[str, str]) -> str:
 
 
 def _links(runtime: Runtime) -> Routes | None:
-    """The pages of links to connect by; None where tokens could not be sealed, or no provider's app is set up."""
-    from aura_cli.integrations.connecting import Means
-    from aura_cli.integrations.reception import Reception
+    """The pages of links to connect by, where there can be any."""
     from aura_cli.integrations.routes import Routes
 
-    settings = runtime.settings
     try:
-        apps = (one.client.id for one in runtime.catalogue.providers.values() if one.client and one.oauth)
-        if runtime.vault.problem or not any(map(settings.get, apps)):
-            return None
+        return Routes.of(runtime.engine, runtime.settings, runtime.clock)
     except ConfigurationError as error:  # what is wrong with connections keeps no payment waiting
         runtime.console.warn(f"Nobody can connect by a link here: {error.message}")
         return None
-    ambient = {name: setting.text for name, setting in settings.values.items()}
-    means = Means(runtime.engine, runtime.vault, runtime.wire, None, ambient, settings.operator, runtime.clock, settings.home)
-    return Routes(Reception(means, runtime.catalogue, settings))
 
 
 def _work_on(runtime: Runtime, crew: Crew, started: Working) -> NoReturn:
