@@ -4,8 +4,8 @@ Shapes: https://docs.stripe.com/api/events/object (snapshot events) and https://
 """
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,8 +21,7 @@ class BadEvent(UsageError):
     """A body that is no event of Stripe's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """An event as it arrived. `created` is Stripe's time (epoch seconds); `object` and `customer` are ids.
 
     `source`: the label of the secret that its signature matched, or how else it came.
@@ -41,10 +40,14 @@ class Arrival:
     source: str
 
 
+class _Expanded(msgspec.Struct):
+    id: str | None = None
+
+
 class _Object(msgspec.Struct):
     id: str | None = None
     object: str | None = None
-    customer: msgspec.Raw = msgspec.Raw(b"null")
+    customer: str | _Expanded | None = None
 
 
 class _Data(msgspec.Struct):
@@ -67,12 +70,7 @@ class _Event(msgspec.Struct):
     related_object: _Related | None = None
 
 
-class _Expanded(msgspec.Struct):
-    id: str | None = None
-
-
 _read = msgspec.json.Decoder(_Event).decode
-_customer = msgspec.json.Decoder(str | _Expanded | None).decode
 
 
 def read(payload: bytes, source: str) -> Arrival:
@@ -80,23 +78,22 @@ def read(payload: bytes, source: str) -> Arrival:
     try:
         payload.decode()  # what is skipped below is text too
         event = _read(payload)
-        said = event.data.object if event.data else _Object()
-        customer = _customer(said.customer) if said.customer != b"null" else None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadEvent(f"The body is no event of Stripe's: {error}") from error
+    said = event.data.object if event.data else _Object()
     thin = event.object == "v2.core.event"
     if event.object != "event" and not thin:
         raise BadEvent(f"The body is no event of Stripe's: its object is {event.object[:40]!r}")
     if not thin and event.data is None:
         raise BadEvent("The body is no event of Stripe's: it has no data")
     subject = event.related_object.id if thin and event.related_object else said.id
-    customer_id = customer.id if isinstance(customer, _Expanded) else customer
+    customer = said.customer.id if isinstance(said.customer, _Expanded) else said.customer
     if said.object == "customer":
-        customer_id = said.id
-    texts = (event.id, event.type, event.api_version, event.account, subject, customer_id)
-    if any(text is not None and (len(text) > LONGEST or "\0" in text) for text in texts) or not _ID.fullmatch(event.id) or not event.type:
+        customer = said.id
+    texts = (event.id, event.type, event.api_version, event.account, subject, customer)
+    together = "".join(filter(None, texts))
+    too_long = len(together) > LONGEST and any(len(text) > LONGEST for text in texts if text)
+    if too_long or "\0" in together or not _ID.fullmatch(event.id) or not event.type:
         raise BadEvent("The body is no event of Stripe's: an id, type or version in it cannot be one")
     moment = int(event.created.timestamp()) if isinstance(event.created, datetime) else event.created
-    return Arrival(
-        event.id, event.type, moment, event.api_version, event.livemode, event.account, subject, customer_id, thin, payload, source
-    )
+    return Arrival(event.id, event.type, moment, event.api_version, event.livemode, event.account, subject, customer, thin, payload, source)

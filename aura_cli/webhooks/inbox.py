@@ -10,6 +10,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, select
@@ -26,7 +27,7 @@ ATTEMPTS = 14  # with the waits below: about two days
 FIRST_WAIT, LONGEST_WAIT = 2, 6 * 3600  # seconds, doubling, with jitter
 HOUR, DAY = 3_600, 86_400
 LONGEST_NOTE = 2_000  # characters
-_COLUMNS = ("id", "type", "created", "api_version", "livemode", "account", "object", "customer", "thin", "payload", "source")
+_COLUMNS = Arrival._fields
 _ARRAYS = ("text", "text", "bigint", "text", "boolean", "text", "text", "text", "boolean", "bytea", "text")
 _STORE = (
     f"INSERT INTO aura_ops.webhook_events ({', '.join(_COLUMNS)}) SELECT * FROM unnest({', '.join(f'%b::{kind}[]' for kind in _ARRAYS)})"
@@ -65,16 +66,15 @@ class Handled:
 
 def store(connection: Connection, arrivals: Sequence[Arrival]) -> set[str]:
     """Store what is not there yet, in one statement; returns the ids that are new. The caller's commit makes it durable."""
-    rows = {arrival.id: arrival for arrival in sorted(arrivals, key=lambda arrival: arrival.id)}  # two listeners take locks in one order
-    values = [[getattr(row, name) for row in rows.values()] for name in _COLUMNS]
+    rows = {arrival.id: arrival for arrival in sorted(arrivals, key=itemgetter(0))}  # two listeners take locks in one order
     if not is_sqlite(connection):
         cursor: Any = connection.connection.cursor()
         with cursor:
-            return {row[0] for row in cursor.execute(_STORE, values).fetchall()}
+            return {row[0] for row in cursor.execute(_STORE, [list(values) for values in zip(*rows.values(), strict=True)]).fetchall()}
     known = set(connection.execute(select(webhook_events.c.id).where(among(webhook_events.c.id, rows))).scalars())
-    fresh = [row for row in zip(*values, strict=True) if row[0] not in known]
+    fresh = [row for row in rows.values() if row.id not in known]
     load(connection, webhook_events, _COLUMNS, fresh)
-    return {row[0] for row in fresh}
+    return {row.id for row in fresh}
 
 
 def claim(connection: Connection, owner: str, *, limit: int, ids: Sequence[str] = ()) -> list[Event]:
@@ -89,7 +89,7 @@ def claim(connection: Connection, owner: str, *, limit: int, ids: Sequence[str] 
     attempts = case((e.state == "processing", e.attempts), else_=e.attempts + 1)  # whose worker died was not tried
     taken = {"state": "processing", "lease_owner": owner, "due_at": _lease(), "attempts": attempts}
     statement = webhook_events.update().where(e.id.in_(chosen)).values(taken).returning(*_event_columns())
-    return sorted((Event(*row) for row in connection.execute(statement)), key=lambda event: (event.created, event.id))
+    return sorted((Event(*row) for row in connection.execute(statement).all()), key=lambda event: (event.created, event.id))
 
 
 def hold(connection: Connection, owner: str, events: Sequence[Event]) -> None:

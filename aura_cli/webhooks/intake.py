@@ -39,6 +39,9 @@ class NotStored(AuraError):
         self.reason = reason
 
 
+Told = Callable[[bool | NotStored], None]  # stored, and whether it was new; or not
+
+
 @dataclass(frozen=True)
 class Bounds:
     """How much may wait, in events and bytes, for how long (seconds), and how much goes into one commit."""
@@ -52,11 +55,20 @@ class Bounds:
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """An event, who waits for it, and since when (loop time)."""
+    """An event, who is to be told about it (None: has been), and since when it waits (loop time)."""
 
     arrival: Arrival
-    stored: asyncio.Future[bool]
+    told: Told | None
     since: float
+
+    def tell(self, how: "bool | NotStored") -> None:
+        told, self.told = self.told, None
+        if told is None:  # given up
+            return
+        try:
+            told(how)
+        except Exception:
+            LOG.exception("A sender could not be told about its event")  # the others of its batch are all the same
 
 
 @dataclass(eq=False)
@@ -97,7 +109,7 @@ class Intake:
 
     def abandon(self) -> None:
         """Whoever waits still is told to come again."""
-        if left := [waiting for waiting in self._open if not waiting.stored.done()]:
+        if left := [waiting for waiting in self._open if waiting.told]:
             LOG.warning("%d events could not be stored in time; their senders will come again", len(left))
             self._fail(left, NotStored("not_stored", "The listener stops"))
 
@@ -106,19 +118,33 @@ class Intake:
         """How many events wait for their commit."""
         return len(self._open)
 
-    def put(self, arrival: Arrival) -> asyncio.Future[bool]:
-        """Hand an event over. The future holds, once the event is durable, whether it was new; else it raises NotStored.
+    def hand(self, arrival: Arrival, told: Told) -> None:
+        """Hand an event over. `told` is called, in the loop, once it is durable or is known not to be.
 
         Raises NotStored at once where too much is waiting already.
         """
         size = len(arrival.payload)
         if self._closing or len(self._open) >= self.bounds.events or self._bytes + size > self.bounds.bytes:
             raise NotStored("busy", "Too much is waiting already")
-        waiting = _Waiting(arrival, self._loop.create_future(), self._loop.time())
+        waiting = _Waiting(arrival, told, self._loop.time())
         self._open[waiting] = None
         self._bytes += size
         self._queue.put(waiting)
-        return waiting.stored
+
+    def put(self, arrival: Arrival) -> asyncio.Future[bool]:
+        """The same; the future holds whether it was new, or raises NotStored."""
+        stored: asyncio.Future[bool] = self._loop.create_future()
+
+        def told(how: bool | NotStored) -> None:
+            if stored.done():  # its client has gone
+                return
+            if isinstance(how, NotStored):
+                stored.set_exception(how)
+            else:
+                stored.set_result(how)
+
+        self.hand(arrival, told)
+        return stored
 
     def _settle(self, batch: Sequence[_Waiting], new: set[str] | None, error: NotStored | None, seconds: float) -> None:
         """In the loop: tell who waits for a batch that is written. The first of several alike was the new one."""
@@ -136,22 +162,18 @@ class Intake:
                 self.metrics.thin += waiting.arrival.thin
             elif error is None:
                 self.metrics.duplicates += 1
-            if waiting.stored.done():  # given up, or its client has gone
-                continue
-            if error is None:
-                waiting.stored.set_result(was_new)
-            else:
-                waiting.stored.set_exception(error)
+            waiting.tell(error or was_new)
 
     def _fail(self, those: Sequence[_Waiting], error: NotStored) -> None:
         for waiting in those:
-            if not waiting.stored.done():
-                waiting.stored.set_exception(error)
+            waiting.tell(error)
 
     def _tick(self) -> None:
         """Answer those who have waited too long: a database that hangs says nothing. They stay in line, and count, until it does."""
         late = self._loop.time() - self.bounds.patience
-        self._fail([waiting for waiting in self._open if waiting.since < late], NotStored("not_stored", "The database is slow"))
+        self._fail(
+            [waiting for waiting in self._open if waiting.told and waiting.since < late], NotStored("not_stored", "The database is slow")
+        )
         self._ticking = self._loop.call_later(_TICK, self._tick)
 
     def _write_on(self) -> None:

@@ -23,7 +23,7 @@ from aura_cli.errors import AuraError, ConfigurationError
 from aura_cli.transport import Service
 from aura_cli.webhooks.batch import Handlers, Surroundings
 from aura_cli.webhooks.crew import Crew
-from aura_cli.webhooks.envelope import BadEvent, read
+from aura_cli.webhooks.envelope import Arrival, BadEvent, read
 from aura_cli.webhooks.forwarding import Forwarding
 from aura_cli.webhooks.inbox import Handled
 from aura_cli.webhooks.intake import Bounds, Intake, NotStored
@@ -33,6 +33,7 @@ from aura_cli.webhooks.signature import SignatureRefused, verify
 LOG = logging.getLogger("aura_cli.webhooks")
 LISTENER = web.AppKey["Listener"]("listener")
 SIGNATURE = "Stripe-Signature"
+RETRY_AFTER = 5  # seconds
 _LOG_SECONDS = 60.0
 _LOOK_SECONDS = 0.01
 
@@ -65,13 +66,29 @@ class Links(Protocol):
         """Answer on `app`, which has not started yet."""
 
 
+def refusal(error: BaseException) -> Refused:
+    """What a delivery's error is answered with. Raises it where it is none of a delivery's."""
+    match error:
+        case Refused():
+            return error
+        case NotStored():
+            return Refused(HTTPStatus.SERVICE_UNAVAILABLE, error.reason, error.message)
+        case SignatureRefused():
+            return Refused(HTTPStatus.BAD_REQUEST, error.reason, error.message)
+        case BadEvent():
+            return Refused(HTTPStatus.BAD_REQUEST, "body", error.message)
+    raise error
+
+
 _TOO_LARGE = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is too large")
+_BROKEN = (HTTPStatus.BAD_REQUEST, "broken", "The body broke off, or its encoding is wrong")
 
 
 @dataclass(eq=False)
 class Listener:
     """Takes events for one webhook path. `secrets` is label → signing secret; `livemode` None takes live and test events."""
 
+    path: str
     intake: Intake
     metrics: Metrics
     secrets: Mapping[str, str] = field(repr=False)
@@ -86,26 +103,48 @@ class Listener:
 
     async def receive(self, request: web.Request) -> web.Response:
         """Answer one delivery, once its event is stored or refused."""
-        begun = time.perf_counter()
-        self.metrics.received += 1
-        self.under_way += 1
+        begun = self.begin()
         try:
-            await self._store(request)
+            body, signatures = await self._body(request), request.headers.getall(SIGNATURE, ())
+            await self.intake.put(self.read(body, ",".join(signatures)))  # sent twice, it is one list: RFC 9110, 5.2
             response = web.Response()
             if self.leaves_by:
                 response.force_close()
             return response
-        except Refused as refused:
-            return self._refuse(request, refused)
-        except NotStored as error:
-            return self._refuse(request, Refused(HTTPStatus.SERVICE_UNAVAILABLE, error.reason, error.message))
-        except SignatureRefused as error:
-            return self._refuse(request, Refused(HTTPStatus.BAD_REQUEST, error.reason, error.message))
-        except BadEvent as error:
-            return self._refuse(request, Refused(HTTPStatus.BAD_REQUEST, "body", error.message))
+        except AuraError as error:
+            return self._refused(request, refusal(error))
         finally:
-            self.under_way -= 1
-            self.metrics.request_seconds.observe(time.perf_counter() - begun)
+            self.end(begun)
+
+    def begin(self) -> float:
+        """Count a delivery as under way; returns what `end` wants."""
+        self.metrics.received += 1
+        self.under_way += 1
+        return time.perf_counter()
+
+    def end(self, begun: float) -> None:
+        """It has been dealt with."""
+        self.under_way -= 1
+        self.metrics.request_seconds.observe(time.perf_counter() - begun)
+
+    def read(self, body: bytes, signature: str) -> Arrival:
+        """The event of a delivery. Raises what `refusal` knows."""
+        arrival = read(body, verify(signature, body, self.secrets, self.clock()))
+        if self.livemode not in (None, arrival.livemode):
+            mode, ours = ("live", "test") if arrival.livemode else ("test", "live")
+            raise Refused(HTTPStatus.BAD_REQUEST, "mode", f"This is a {mode} event, and here only {ours} events are taken")
+        return arrival
+
+    def refuse(self, refused: Refused, address: str) -> str:
+        """Count a refusal, and say it in the log once in a while; returns what its sender is told."""
+        self.metrics.rejected[refused.reason] += 1
+        self._log(refused, address)
+        return f"{refused.message}.\n"
+
+    def broken(self, address: str) -> None:
+        """A sender went away before its delivery was complete."""
+        self.end(self.begin())
+        self.refuse(Refused(*_BROKEN), address)
 
     async def leave(self, grace: float) -> None:
         """The ports are closed: end connections with their next answer, and wait, so many seconds at most, until none is under way."""
@@ -116,17 +155,12 @@ class Listener:
         if self.under_way:
             self.intake.abandon()
 
-    async def _store(self, request: web.Request) -> None:
+    async def _body(self, request: web.Request) -> bytes:
         content = request.content
         body = content.read_nowait() if content.is_eof() else await self._arrive(request)
         if len(body) > self.limits.body:
             raise Refused(*_TOO_LARGE)
-        signature = ",".join(request.headers.getall(SIGNATURE, ()))  # sent twice, it is one list: RFC 9110, 5.2
-        arrival = read(body, verify(signature, body, self.secrets, self.clock()))
-        if self.livemode not in (None, arrival.livemode):
-            mode, ours = ("live", "test") if arrival.livemode else ("test", "live")
-            raise Refused(HTTPStatus.BAD_REQUEST, "mode", f"This is a {mode} event, and here only {ours} events are taken")
-        await self.intake.put(arrival)
+        return body
 
     async def _arrive(self, request: web.Request) -> bytes:
         """A body that was not there with its head, chunk by chunk, so that nobody can make us hold more than our bounds."""
@@ -147,17 +181,16 @@ class Listener:
         except TimeoutError:
             raise Refused(HTTPStatus.REQUEST_TIMEOUT, "slow", "The body did not come in time", closes=True) from None
         except (web.RequestPayloadError, ConnectionError):
-            raise Refused(HTTPStatus.BAD_REQUEST, "broken", "The body broke off, or its encoding is wrong", closes=True) from None
+            raise Refused(*_BROKEN, closes=True) from None
         finally:
             self._arriving -= size
         return b"".join(chunks)
 
-    def _refuse(self, request: web.Request, refused: Refused) -> web.Response:
-        self.metrics.rejected[refused.reason] += 1
-        self._log(refused, sender(request, self.trusted_proxies))
-        response = web.Response(status=refused.status, text=f"{refused.message}.\n")
+    def _refused(self, request: web.Request, refused: Refused) -> web.Response:
+        address = sender(request.headers.getall(hdrs.X_FORWARDED_FOR, ()), request.remote, self.trusted_proxies)
+        response = web.Response(status=refused.status, text=self.refuse(refused, address))
         if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            response.headers[hdrs.RETRY_AFTER] = "5"
+            response.headers[hdrs.RETRY_AFTER] = str(RETRY_AFTER)
         if refused.closes or self.leaves_by:
             response.force_close()
         return response
@@ -176,21 +209,21 @@ class Listener:
     async def expect(self, request: web.Request) -> web.Response | None:
         """`Expect: 100-continue` (RFC 9110, 10.1.1): a body that is too large need not be sent at all."""
         if (request.content_length or 0) > self.limits.body:
-            return self._refuse(request, Refused(*_TOO_LARGE, closes=True))
+            return self._refused(request, Refused(*_TOO_LARGE, closes=True))
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer has not begun
         return None
 
 
-def sender(request: web.Request, trusted_proxies: int) -> str:
+def sender(forwarded: Sequence[str], remote: str | None, trusted_proxies: int) -> str:
     """The sender's address: what the outermost of so many proxies of ours says in X-Forwarded-For, else the connection's.
 
     Each proxy appends the address that it was reached from, so what stands left of ours anybody may have written.
     """
-    hops = [hop.strip() for line in request.headers.getall(hdrs.X_FORWARDED_FOR, ()) for hop in line.split(",")]
+    hops = [hop.strip() for line in forwarded for hop in line.split(",")]
     if 0 < trusted_proxies <= len(hops):
         return hops[-trusted_proxies][:64]
-    return request.remote or "an unknown address"
+    return remote or "an unknown address"
 
 
 def make_app(
@@ -224,7 +257,7 @@ def make_app(
     surroundings = Surroundings(forwards or forwarding is not None, handlers or Handlers())
     crew = Crew(engine, stripe, surroundings, workers, forwarding)
     intake = Intake(engine, metrics, secrets, limits.intake, crew.wake.set)
-    listener = Listener(intake, metrics, secrets, livemode, limits, trusted_proxies, clock)
+    listener = Listener(path, intake, metrics, secrets, livemode, limits, trusted_proxies, clock)
     app = web.Application(client_max_size=limits.body)
     app[LISTENER] = listener
     for place in {path, path.rstrip("/")}:  # below a prefix, with or without the slash

@@ -22,7 +22,8 @@ from aura_cli.db.engine import reading
 from aura_cli.db.failures import translate
 from aura_cli.db.migrate import require_current
 from aura_cli.errors import AuraError, ConflictError, UsageError
-from aura_cli.webhooks.listener import LISTENER
+from aura_cli.webhooks.express import Express
+from aura_cli.webhooks.listener import LISTENER, Listener
 from aura_cli.webhooks.metrics import CONTENT_TYPE, Backlog, backlog, text
 
 LOG = logging.getLogger("aura_cli.webhooks")
@@ -92,14 +93,22 @@ async def _open(stack: AsyncExitStack, app: web.Application, where: tuple[str, i
     app.on_response_prepare.append(_anonymous)
     stack.push_async_callback(runner.cleanup)
     await runner.setup()
-    if listener := app.get(LISTENER):
+    listener, express = app.get(LISTENER), set[Express]()
+    if listener:
+        stack.callback(_close, express)
         stack.push_async_callback(listener.leave, serving.grace)  # aiohttp reads no more of a body once its own end has begun
     try:
-        server = await asyncio.get_running_loop().create_server(_admission(runner, serving), *where[:2], backlog=256)
+        admit = _admission(runner, serving, listener, express)
+        server = await asyncio.get_running_loop().create_server(admit, *where[:2], backlog=256)
     except OSError as error:
         raise _not_ours(error, *where) from error
     stack.callback(server.close)
     return int(server.sockets[0].getsockname()[1])
+
+
+def _close(connections: "set[Express]") -> None:
+    for connection in list(connections):
+        connection.close()
 
 
 def _not_ours(error: OSError, host: str, port: int, option: str) -> AuraError:
@@ -134,8 +143,10 @@ class _Full(asyncio.Protocol):
         transport.close()
 
 
-def _admission(runner: web.AppRunner, serving: Serving) -> Callable[[], asyncio.Protocol]:
-    """Makes the protocol of each new connection: an HTTP one, as long as there is room."""
+def _admission(
+    runner: web.AppRunner, serving: Serving, listener: Listener | None, express: "set[Express]"
+) -> Callable[[], asyncio.BaseProtocol]:
+    """Makes the protocol of each new connection: an HTTP one, as long as there is room; a listener's begins in `express`."""
     server, loop = runner.server, asyncio.get_running_loop()
     assert server is not None
     bounds: dict[str, Any] = {
@@ -149,10 +160,13 @@ def _admission(runner: web.AppRunner, serving: Serving) -> Callable[[], asyncio.
         "logger": _PROTOCOL_LOG,
     }
 
-    def admit() -> asyncio.Protocol:
-        if len(server.connections) >= serving.connections:
-            return _Full()
+    def connection() -> asyncio.Protocol:
         return _Connection(server, loop=loop, **bounds)
+
+    def admit() -> asyncio.BaseProtocol:
+        if len(server.connections) + len(express) >= serving.connections:
+            return _Full()
+        return Express(listener, express, connection, serving.head_seconds) if listener else connection()
 
     return admit
 

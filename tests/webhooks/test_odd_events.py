@@ -207,8 +207,8 @@ def test_a_bad_body_spoils_no_other(start: Start) -> None:
     world.deliver(world.events)
     broken = {"id": "evt_broken", "object": "event", "type": "invoice.paid", "created": 1, "livemode": False, "data": {"object": {"id": 7}}}
     with writing(world.books.engine) as connection:
-        arrival = replace(read(json.dumps({**broken, "data": {"object": {"id": "in_x"}}}).encode(), "test"))
-        inbox.store(connection, [replace(arrival, payload=json.dumps(broken).encode())])
+        arrival = read(json.dumps({**broken, "data": {"object": {"id": "in_x"}}}).encode(), "test")
+        inbox.store(connection, [arrival._replace(payload=json.dumps(broken).encode())])
     world.worker().drain()
     assert world.states() == {"done": len(world.events), "dead": 1}
     assert "invoice.paid promises" in next(note for event, _, note, _ in world.attempts() if event == "evt_broken")

@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -129,13 +128,13 @@ def test_the_line_is_bounded_in_bytes(engine: Engine) -> None:
     """Large events fill it sooner."""
 
     async def test(intake: Intake) -> None:
-        large = replace(arrival("evt_large"), payload=b"x" * 600)
+        large = arrival("evt_large")._replace(payload=b"x" * 600)
         first = intake.put(large)
         with pytest.raises(NotStored) as raised:
-            intake.put(replace(large, id="evt_larger"))
+            intake.put(large._replace(id="evt_larger"))
         assert raised.value.reason == "busy"
         assert await first is True
-        assert await intake.put(replace(large, id="evt_larger")) is True
+        assert await intake.put(large._replace(id="evt_larger")) is True
 
     with_intake(engine, Bounds(bytes=1_000), test)
 
@@ -148,7 +147,7 @@ def test_one_event_that_cannot_be_stored(engine: Engine) -> None:
             connection.execute(text(blocked(engine)))
             first = intake.put(arrival("evt_first"))
             many = [arrival(f"evt_many{n}") for n in range(20)]
-            many[7] = replace(many[7], created=2**80)
+            many[7] = many[7]._replace(created=2**80)
             waiting = [intake.put(one) for one in many]
             await asyncio.sleep(0.1)
         assert await first is True
@@ -192,7 +191,7 @@ def test_which_secret_matched(engine: Engine) -> None:
 
     async def test(intake: Intake) -> None:
         for n in range(5):
-            await intake.put(replace(arrival(f"evt_{n}"), source="web" if n else "backfill"))
+            await intake.put(arrival(f"evt_{n}")._replace(source="web" if n else "backfill"))
 
     for expected in (4, 8):
         with_intake(engine, Bounds(), test)
