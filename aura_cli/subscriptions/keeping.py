@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, text, true, update
+from sqlalchemy import Connection, func, select, text, true, update
 
 from aura_cli.db.engine import is_sqlite, load, upsert
 from aura_cli.db.given import given
@@ -14,6 +14,7 @@ from aura_cli.db.types import among, utc_now
 from aura_cli.subscriptions.stripe import ENDED, NEAREST
 from aura_cli.subscriptions.tables import FACTS, subscription_states
 
+GATES = ("status", "trial_end")  # the columns by which a row entitles
 COLUMNS = ("status", "stripe_price_id", "current_period_start", "current_period_end", "trial_end", "cancel_at_period_end")
 
 
@@ -72,7 +73,7 @@ def states(connection: Connection, ids: Iterable[str]) -> dict[str, State]:
     """The newest state of each subscription that was ever seen."""
     s = subscription_states.c
     columns = (s.subscription, *(s[name] for name in FACTS))
-    found = connection.execute(select(s.id, s.as_of, *columns).where(s.current, among(s.subscription, ids)))
+    found = connection.execute(select(s.id, s.as_of, *columns).where(s.current, among(s.subscription, ids))).all()
     return {row[2]: State(row[0], Facts(*row[2:]), row[1]) for row in found}
 
 
@@ -101,7 +102,7 @@ def rows(connection: Connection, ids: Iterable[str], *, hold: bool = True) -> di
 def hold_users(connection: Connection, ids: Iterable[str]) -> None:
     """Hold users, as everybody does who grants something or writes their rows, and in one order."""
     held = select(users.c.id).where(among(users.c.id, ids)).order_by(users.c.id).with_for_update(key_share=True)
-    connection.execute(held).all()
+    connection.execute(select(func.count()).select_from(held.subquery("held")))
 
 
 def desired(facts: Facts) -> dict[str, Any] | None:
@@ -172,7 +173,7 @@ def _rows(connection: Connection, condition: Any, *, hold: bool) -> dict[str, Ro
     found = select(*columns).where(condition).order_by(s.id)
     return {
         row[0]: Row(row[1], row[2], dict(zip(COLUMNS, row[3:], strict=True)))
-        for row in connection.execute(found.with_for_update() if hold else found)
+        for row in connection.execute(found.with_for_update() if hold else found).all()
     }
 
 

@@ -117,13 +117,14 @@ def _keep_rows(batch: Batch) -> None:
     theirs += [(batch.seen[name], row.user_id) for name, row in keeping.rows(batch.connection, strangers, hold=False).items()]
     if not theirs:
         return
-    keeping.hold_users(batch.connection, {user for _, user in theirs})
+    if others := {user for _, user in theirs}.difference(batch.users.values()):  # those are held
+        keeping.hold_users(batch.connection, others)
     before = keeping.rows(batch.connection, [facts.id for facts, _ in theirs])
     changes = keeping.write(batch.connection, before, theirs)
-    users = {user for facts, user in theirs if facts.id in changes}
+    gated = {user for facts, user in theirs if facts.id in changes and not changes[facts.id]["after"].keys().isdisjoint(keeping.GATES)}
     for identifier, change in changes.items():
         batch.changed(identifier, "subscriptions", identifier, change)
-    for identifier, change in keeping.uncover(batch.connection, users, batch.now).items() if users else ():
+    for identifier, change in keeping.uncover(batch.connection, gated, batch.now).items() if gated else ():
         batch.changed(identifier, "subscriptions", identifier, change)
     tell_customers(batch.connection, [notice for facts, user in theirs if (notice := _notice(batch, facts, user, before, changes))])
     started = [
