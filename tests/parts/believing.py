@@ -1,7 +1,7 @@
 """A listener and a worker without Stripe's key, as somebody's own program embeds them: what the events say is all that is known.
 
 Run as a program: WHAT PORT SECRET, with DATABASE_URL in its environment. WHAT is `listen` (receives, and works with one worker),
-`receive` or `work`. It prints a line when it has begun.
+`receive`, `serve` (receives as `aura serve-webhooks` does) or `work`. It prints a line when it has begun.
 """
 
 import os
@@ -14,6 +14,7 @@ from aiohttp import web
 from sqlalchemy import Engine
 
 from aura_cli.db.engine import connect
+from aura_cli.webhooks import serving
 from aura_cli.webhooks.handling import Surroundings
 from aura_cli.webhooks.listener import make_app
 from aura_cli.webhooks.worker import Worker
@@ -30,6 +31,12 @@ def receive(engine: Engine, port: int, secret: str) -> None:
     listen(engine, port, secret, workers=0)
 
 
+def serve(engine: Engine, port: int, secret: str) -> None:
+    """Serve as the command does, until told to end."""
+    app = make_app(engine, {"web": secret}, path=PATH, workers=0, forwards=True)
+    serving.serve(app, serving.Serving(port=port, admin_port=0), _begun)
+
+
 def work(engine: Engine, port: int, secret: str) -> None:
     """Work until killed."""
     del port, secret
@@ -37,7 +44,9 @@ def work(engine: Engine, port: int, secret: str) -> None:
     Worker(engine, None, Surroundings(forwards=True)).run(threading.Event())
 
 
-WHAT: MappingProxyType[str, Callable[[Engine, int, str], None]] = MappingProxyType({"listen": listen, "receive": receive, "work": work})
+WHAT: MappingProxyType[str, Callable[[Engine, int, str], None]] = MappingProxyType(
+    {"listen": listen, "receive": receive, "serve": serve, "work": work}
+)
 
 
 def _begun(_: object) -> None:

