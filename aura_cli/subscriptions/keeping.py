@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, select, text, true, update
@@ -11,7 +11,7 @@ from aura_cli.db.engine import is_sqlite, load, upsert
 from aura_cli.db.given import given
 from aura_cli.db.shared import subscriptions, users
 from aura_cli.db.types import among, utc_now
-from aura_cli.subscriptions.stripe import ENDED, NEAREST
+from aura_cli.subscriptions.stripe import ENDED, NEAREST, time_of
 from aura_cli.subscriptions.tables import FACTS, subscription_states
 
 GATES = ("status", "trial_end")  # the columns by which a row entitles
@@ -178,4 +178,4 @@ def _rows(connection: Connection, condition: Any, *, hold: bool) -> dict[str, Ro
 
 
 def _time(epoch: int | None) -> datetime | None:
-    return None if epoch is None else datetime.fromtimestamp(epoch, UTC)
+    return None if epoch is None else time_of(epoch)

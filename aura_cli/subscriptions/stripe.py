@@ -8,6 +8,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -18,6 +19,13 @@ from aura_cli.transport import Rate, Service
 
 T = TypeVar("T")
 Epoch = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]  # seconds; to the end of the year 9999, as far as databases count
+
+
+def time_of(epoch: int) -> datetime:
+    """A moment as Stripe tells it, in epoch seconds."""
+    return datetime.fromtimestamp(epoch, UTC)
+
+
 API_VERSION = "2026-10-28.endive"
 BASE = "https://api.stripe.com"
 PAGE = 100  # the most that a list gives

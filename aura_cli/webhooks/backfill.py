@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Connection, Engine, select
 
 from aura_cli.db.engine import reading, upsert, writing
 from aura_cli.db.leases import Lease
 from aura_cli.db.types import utc_now
+from aura_cli.subscriptions.stripe import time_of
 from aura_cli.transport import Service
 from aura_cli.webhooks import inbox
 from aura_cli.webhooks.envelope import BACKFILL, Arrival, BadEvent, read
@@ -70,7 +71,7 @@ def backfill(
     Raises as `Service.get` does; what was stored until then stays.
     """
     feed = Feed(stripe, wanted.since)
-    done = Backfill(0, 0, 0, 0, _moment(wanted.since), _moment(wanted.since), wanted.complete, dry_run)
+    done = Backfill(0, 0, 0, 0, time_of(wanted.since), time_of(wanted.since), wanted.complete, dry_run)
     while page := feed.following():
         done = _store(engine, done, page, lease, move=wanted.moves)
         tick(done.scanned)
@@ -79,7 +80,7 @@ def backfill(
         with writing(engine) as connection:
             lease.assert_held(connection)
             _move(connection, until, None)
-    return replace(done, until=_moment(until))
+    return replace(done, until=time_of(until))
 
 
 def _store(engine: Engine, done: Backfill, page: list[Listed], lease: Lease, *, move: bool) -> Backfill:
@@ -113,7 +114,3 @@ def _move(connection: Connection, position: int, event: str | None) -> None:
     statement = upsert(connection, webhook_cursors).values(name=CURSOR, position=position, event=event)
     values = {"position": position, "moved_at": utc_now()} | ({"event": event} if event else {})
     connection.execute(statement.on_conflict_do_update(index_elements=[c.name], set_=values, where=c.position <= position))
-
-
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

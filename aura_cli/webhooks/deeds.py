@@ -1,7 +1,6 @@
 """What an event asks for beyond its subscription's row: grants, links, effects; decided by the event and by what Stripe says now."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from sqlalchemy import select
 
@@ -11,7 +10,7 @@ from aura_cli.subscriptions import customers
 from aura_cli.subscriptions.billing_owner import Owner
 from aura_cli.subscriptions.booking import Due
 from aura_cli.subscriptions.keeping import Facts
-from aura_cli.subscriptions.stripe import NEAREST, Customer
+from aura_cli.subscriptions.stripe import NEAREST, Customer, time_of
 from aura_cli.webhooks.batch import Batch
 from aura_cli.webhooks.inbox import Event
 from aura_cli.webhooks.subjects import Invoice, Look, Object, Session
@@ -80,7 +79,7 @@ def _invoice(batch: Batch, look: Look, invoice: Invoice) -> Result:
         return _unmatched(look)
     if event.type == "invoice.paid":
         if invoice.billing_reason == "subscription_cycle" and batch.reigns.at(event.created) is Owner.AURA:
-            batch.owe("renewal", Due(f"invoice:{invoice.id}", user, MONTHLY_ALLOCATION, _time(invoice.created)), event)
+            batch.owe("renewal", Due(f"invoice:{invoice.id}", user, MONTHLY_ALLOCATION, time_of(invoice.created)), event)
         begun = look.subscription.created if look.subscription else invoice.created
         if invoice.billing_reason == "subscription_create" and batch.reigns.surely(Owner.AURA, begun):
             batch.owe("initial", _first_month(subscription, user, begun), event)
@@ -119,7 +118,7 @@ def _session(batch: Batch, look: Look, session: Session) -> Result:
         return Result(event, look, state="dead", note=note)
     if batch.reigns.at(event.created) is Owner.AURA:
         sold = (session.id, min(session.amount_total or 0, LARGEST), metadata.get("package_id"))
-        batch.owe("topup", Due(f"session:{session.id}", user, session.tokens, _time(event.created), *sold), event)
+        batch.owe("topup", Due(f"session:{session.id}", user, session.tokens, time_of(event.created), *sold), event)
     return Result(event, look)
 
 
@@ -140,8 +139,4 @@ def _unmatched(look: Look) -> Result:
 
 
 def _first_month(subscription: str, user: str, created: int) -> Due:
-    return Due(f"subscription:{subscription}", user, MONTHLY_ALLOCATION, _time(created))
-
-
-def _time(epoch: int) -> datetime:
-    return datetime.fromtimestamp(epoch, UTC)
+    return Due(f"subscription:{subscription}", user, MONTHLY_ALLOCATION, time_of(created))

@@ -5,7 +5,7 @@ Everything that is decided about an event follows from it and from what Stripe s
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -18,7 +18,7 @@ from aura_cli.subscriptions import customers, keeping
 from aura_cli.subscriptions.billing_owner import reigns
 from aura_cli.subscriptions.booking import book_first_month, book_renewal, book_top_up, rows_of
 from aura_cli.subscriptions.keeping import Facts, Row, State
-from aura_cli.subscriptions.stripe import ENDED, NEAREST, Customer
+from aura_cli.subscriptions.stripe import ENDED, NEAREST, Customer, time_of
 from aura_cli.subscriptions.tables import grants
 from aura_cli.webhooks.batch import Batch, Delivered, Handlers, Surroundings
 from aura_cli.webhooks.deeds import Result, act, buyer
@@ -224,6 +224,6 @@ def _call(connection: Connection, event: Event, surroundings: Surroundings) -> b
     """Hand an event to the handlers that somebody added; was there one?"""
     handlers = surroundings.handlers.by_type.get(event.type, ())
     for handler in handlers:
-        moment = datetime.fromtimestamp(event.created, UTC)
+        moment = time_of(event.created)
         handler(connection, Delivered(event.id, event.type, moment, event.livemode, event.api_version, json.loads(event.payload)))
     return bool(handlers)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ import httpx
 from aura_cli import __version__
 from aura_cli.errors import ServiceError, UnreachableError, UsageError
 from aura_cli.settings import LOOPBACK_HOSTS
+from aura_cli.subscriptions.stripe import time_of
 from aura_cli.webhooks.envelope import read
 from aura_cli.webhooks.feed import Feed, Listed
 from aura_cli.webhooks.signature import sign
@@ -85,7 +86,7 @@ class Target:
             status, said = answer.status_code, answer.text[:SHOWN]
         except (httpx.TransportError, httpx.DecodingError) as error:
             status, said = 0, f"{type(error).__name__} {error}".rstrip()
-        return Sent(event.id, event.type, datetime.fromtimestamp(event.created, UTC), self.url, status, time.monotonic() - begun, said)
+        return Sent(event.id, event.type, time_of(event.created), self.url, status, time.monotonic() - begun, said)
 
 
 def is_loopback(url: str) -> bool:

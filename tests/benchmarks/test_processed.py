@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+import psycopg
 from sqlalchemy import Engine, func, insert, select, text
 
 from aura_cli.db.engine import reading, writing
@@ -32,12 +33,12 @@ from tests.parts.postgres import ADMIN, newest_postgres
 from tests.parts.program import REPOSITORY
 from tests.parts.service import free_port
 
-ALIKE = """SELECT count(*) FROM peer.subscriptions p JOIN stripe.subscriptions e USING (id)
-    JOIN public.subscriptions s ON s.stripe_subscription_id = p.id
-    WHERE p.cancel_at_period_end = s.cancel_at_period_end AND e.cancel_at_period_end = s.cancel_at_period_end
-    AND to_timestamp(p.current_period_end) = s.current_period_end"""
+ALIKE = """SELECT count(*) FROM peer.subscriptions p JOIN public.subscriptions s ON s.stripe_subscription_id = p.id
+    WHERE p.cancel_at_period_end = s.cancel_at_period_end AND to_timestamp(p.current_period_end) = s.current_period_end"""
+ENGINES = "SELECT id, cancel_at_period_end FROM stripe.subscriptions ORDER BY id"
+OURS = "SELECT stripe_subscription_id, cancel_at_period_end FROM public.subscriptions ORDER BY 1"
 SUBSCRIPTIONS = 1_000
-EACH = {1: 2, 16: 8, 64: 8}  # changes of each of them in a round, by clients
+EACH = {1: 1, 16: 4, 64: 8}  # changes of each of them in a round, by clients
 ROUNDS = 5
 HERE = Path(__file__).parent
 ENGINE, UPSERT = "sync-engine", "in Python"
@@ -142,7 +143,8 @@ def test_processed() -> None:
         url = server.url(open_.enter_context(server.database()))
         engine = open_.enter_context(engine_of(url))
         prepare(engine)
-        peers = {ENGINE: open_.enter_context(engine_running(server.url(engine.url.database or "", user=ADMIN)))}
+        beside = server.url(open_.enter_context(server.database()), user=ADMIN)
+        peers = {ENGINE: open_.enter_context(engine_running(beside))}
         peers[UPSERT] = open_.enter_context(upserting(url))
         ours = open_.enter_context(working(url))
         new = {name: load(peer, max(EACH), 0) for name, peer in peers.items()}  # all subscriptions begin
@@ -157,6 +159,9 @@ def test_processed() -> None:
         show(*figures)
         with reading(engine) as connection:
             assert connection.execute(text(ALIKE)).scalar() == SUBSCRIPTIONS
+            ours_now = [tuple(row) for row in connection.execute(text(OURS))]
+        with psycopg.connect(beside) as theirs:
+            assert theirs.execute(ENGINES).fetchall() == ours_now
 
 
 def test_processed_with_a_key(tmp_path: Path) -> None:

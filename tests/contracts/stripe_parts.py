@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
 from typing import Any
@@ -18,6 +17,7 @@ import stripe
 from aiohttp import web
 
 from aura_cli.sandbox.stripe import StripeState, make_app
+from tests.parts.receiving import receiving
 
 NOW = 1_795_000_000
 KEY = "sk_test_sandbox_contract"
@@ -53,27 +53,8 @@ def serving(state: StripeState) -> Iterator[str]:
 @contextmanager
 def listening() -> Iterator[tuple[str, "Queue[tuple[bytes, str]]"]]:
     """A webhook endpoint's address, and the bodies and signatures that arrive there."""
-    arrived: Queue[tuple[bytes, str]] = Queue()
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            arrived.put((body, self.headers["Stripe-Signature"]))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *args: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/hook", arrived
-        finally:
-            server.shutdown()
-            thread.join()
+    with receiving() as receiver:
+        yield receiver.url, receiver.queue
 
 
 def client(base: str, *, key: str = KEY, version: str | None = None, retries: int = 0) -> stripe.StripeClient:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import Queue
 from typing import Any
 
 PATH = "/api/webhooks/stripe"
@@ -18,6 +19,7 @@ class Receiver:
     port: int
     script: list[int] = field(default_factory=list)
     arrived: list[tuple[bytes, str]] = field(default_factory=list)  # body, Stripe-Signature
+    queue: "Queue[tuple[bytes, str]]" = field(default_factory=Queue)  # the same, for who waits for it
     senders: set[str] = field(default_factory=set)  # User-Agent
 
     @property
@@ -40,6 +42,7 @@ def receiving(*script: int, port: int = 0) -> Iterator[Receiver]:
             status = receiver.script.pop(0) if receiver.script else 200
             receiver.senders.add(self.headers["User-Agent"])
             receiver.arrived.append((body, self.headers["Stripe-Signature"]))
+            receiver.queue.put(receiver.arrived[-1])
             said = b"" if status == 200 else b"not now"
             self.send_response(status)
             self.send_header("Content-Length", str(len(said)))
