@@ -65,8 +65,10 @@ def _guide(runtime: Runtime, name: str) -> None:
     provider = catalogue.get(name)
     sharing = tuple(one.id for one in catalogue.providers.values() if one.provider == provider.provider and one is not provider)
     try:
-        public = public_base(settings.get("AURA_PUBLIC_URL") or settings.get("NEXT_PUBLIC_APP_URL"))
+        public: str | None = public_base(settings.get("AURA_PUBLIC_URL") or settings.get("NEXT_PUBLIC_APP_URL"))
     except AuraError:  # none, or none that could be registered; `connect --link` says so
+        public = None
+    if public and not public.startswith("https:"):  # this machine's own, while somebody develops
         public = None
     found = guides.guide(provider, sharing, lambda setting: setting in settings.values, public)
     runtime.console.result(found, lambda: guides.lines(found))

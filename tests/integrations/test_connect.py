@@ -344,3 +344,25 @@ def test_an_unknown_person(world: World) -> None:
     """Nobody: 5; no identifier: 2."""
     assert world("connect", "github", "--user", "bob@example.com").exit == 5
     assert world("connect", "github", "--user", "bob").exit == 2
+
+
+@pytest.mark.parametrize("mishap", [None, "html", "invalid_grant", "cut"])
+def test_nothing_secret_is_said(world: World, mishap: str | None) -> None:
+    """Not even with --debug, whether it works or not: no code, token, client's secret, key or verifier."""
+    if mishap:
+        world.sandbox("mishaps", {"kind": mishap, "provider": "github"})
+    waiting = world.waiting("github", "--debug")
+    page = visit(consent(waiting.url))
+    done = waiting.end()
+    said = done.out + done.err + page.text
+    assert (done.exit == 0) == (mishap is None)
+    assert not SECRET.search(said)
+    for name in ("GITHUB_CLIENT_SECRET", "INTEGRATION_ENCRYPTION_KEY"):
+        assert world.env[name] not in said
+    assert "verifier" not in done.err
+    given = credentials(world, "datadog")
+    told = world.connect(
+        "datadog", "--credentials", "-", "--debug", input=json.dumps({**given, **({"site": "datadoghq.eu"} if mishap else {})})
+    )
+    assert given["api_key"] not in told.out + told.err
+    assert given["app_key"] not in told.out + told.err
