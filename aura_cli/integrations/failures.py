@@ -55,12 +55,12 @@ def failure_of(status: int, error: str | None, *, page: bool = False, credential
     code = (error or "").strip().lower()
     if page and not code:
         return Failure.PROVIDER_DOWN
-    if status in _TRANSIENT_STATUS or code in _TIME:
-        return Failure.TRANSIENT
     if code in _CONSENT or (credentials and status in (401, 403)):
         return Failure.NEEDS_CONSENT
-    if status in (404, 405, 410) or status >= 500 or 300 <= status < 400:
+    if status in (404, 405, 410) or status >= 500 or 300 <= status < 400 or (status < 300 and not code):
         return Failure.PROVIDER_DOWN
+    if status in _TRANSIENT_STATUS or code in _TIME:
+        return Failure.TRANSIENT
     return Failure.CLIENT_MISCONFIGURED
 
 

@@ -70,7 +70,7 @@ class Refresher:
         settler.start()
         pool = ThreadPoolExecutor(self.at_once, thread_name_prefix="refresh")
         try:
-            for some in _batched(ids, TURNS):
+            for some in _batched(ids, min(TURNS, self.at_once)):
                 if not self._take_places(len(some)):
                     break
                 for turn in self._claimed(some):

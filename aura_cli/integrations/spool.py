@@ -5,10 +5,12 @@ A refresh token that rotates is used up by the request. So its answer is on the 
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -19,6 +21,7 @@ from aura_cli.vault.keyring import KeyRing
 from aura_cli.vault.sealing import Unreadable
 
 FOLDER = "spool"
+_DEAD = 3600  # seconds
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Spool:
 
     def keep(self, answer: Answer) -> Path:
         """Put an answer down; it is on the disk when this returns. Raises OSError."""
-        content = self.vault.seal(json.dumps(asdict(answer) | {"at": answer.at.isoformat()})).encode()
+        record = {**vars(answer), "grant": vars(answer.grant), "at": answer.at.isoformat()}
+        content = self.vault.seal(json.dumps(record)).encode()
         path = self.folder / f"{answer.integration_id}-{token_hex(6)}"
         draft = path.with_suffix(".part")
         try:
@@ -69,7 +73,7 @@ class Spool:
         except OSError:
             draft.unlink(missing_ok=True)
             raise
-        self._sync()
+        os.fsync(self._entries)
         return path
 
     def forget(self, path: Path) -> None:
@@ -78,10 +82,12 @@ class Spool:
             path.unlink(missing_ok=True)
 
     def kept(self) -> Iterator[tuple[Path, Answer | None]]:
-        """What lies there, oldest first; None for what no key opens."""
+        """What lies there, oldest first; None for what no key opens. Drafts that somebody died over are taken away."""
         for path in sorted(self.folder.iterdir(), key=_age):
             if path.suffix != ".part":
                 yield path, self._read(path)
+            elif time.time() - _age(path) > _DEAD:
+                self.forget(path)
 
     def _read(self, path: Path) -> Answer | None:
         try:
@@ -89,13 +95,10 @@ class Spool:
         except (OSError, ValueError, KeyError, TypeError, Unreadable):
             return None
 
-    def _sync(self) -> None:
-        """Have the folder's entries on the disk, too."""
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    @cached_property
+    def _entries(self) -> int:
+        """The folder itself, open until the process ends: its entries have to reach the disk, too."""
+        return os.open(self.folder, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def answer_of(record: Mapping[str, Any]) -> Answer:

@@ -71,11 +71,11 @@ class Wire:
     """The way to all providers, a context manager; shared by threads. `stop` keeps waiting requests from being sent."""
 
     timeout: float = 30.0  # seconds without a byte
-    connections: int = 64
     stop: threading.Event = field(default_factory=threading.Event)
     _gates: dict[str, "_Gate"] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _clients: dict[bool, httpx.Client] = field(default_factory=dict, repr=False)
+    _own: threading.local = field(default_factory=threading.local, repr=False)  # a thread's clients: httpx's pool is slow when it is shared
+    _clients: list[httpx.Client] = field(default_factory=list, repr=False)
 
     def __enter__(self) -> Self:
         logging.getLogger("httpx").addFilter(_origin_alone)  # it logs whole addresses
@@ -83,7 +83,7 @@ class Wire:
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
-        for client in self._clients.values():
+        for client in self._clients:
             client.close()
 
     def send(self, request: Request, values: Mapping[str, str], of: Provider | None = None) -> Reply:
@@ -150,18 +150,25 @@ class Wire:
             raise UnreachableError(f"{host} broke off without an answer ({type(error).__name__})") from None
 
     def _client(self, host: str) -> httpx.Client:
-        """The client for this host; proxies of the environment are not asked the way to this machine."""
+        """This thread's client for this host; proxies of the environment are not asked the way to this machine."""
         local = is_loopback(host.rpartition(":")[0].strip("[]") or host)
+        name = "local" if local else "outer"
+        if not hasattr(self._own, name):
+            setattr(self._own, name, self._made(trust_env=not local))
+        client: httpx.Client = getattr(self._own, name)
+        return client
+
+    def _made(self, *, trust_env: bool) -> httpx.Client:
+        timeout = httpx.Timeout(self.timeout, connect=min(self.timeout, 10), pool=None)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=4)
         with self._lock:
-            if local not in self._clients:
-                limits = httpx.Limits(max_connections=self.connections, max_keepalive_connections=self.connections)
-                timeout = httpx.Timeout(self.timeout, connect=min(self.timeout, 10), pool=None)
-                try:
-                    self._clients[local] = httpx.Client(verify=self._trust, timeout=timeout, limits=limits, trust_env=not local)
-                except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:  # a SOCKS proxy, no such SSL_CERT_FILE, …
-                    hint = "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
-                    raise ConfigurationError(f"This environment's proxy or certificates cannot be used: {error}", hint) from error
-            return self._clients[local]
+            try:
+                client = httpx.Client(verify=self._trust, timeout=timeout, limits=limits, trust_env=trust_env)
+            except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:  # a SOCKS proxy, no such SSL_CERT_FILE, …
+                hint = "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
+                raise ConfigurationError(f"This environment's proxy or certificates cannot be used: {error}", hint) from error
+            self._clients.append(client)
+            return client
 
     @cached_property
     def _trust(self) -> ssl.SSLContext:
