@@ -180,7 +180,7 @@ def _go(errand: Errand, values: Mapping[str, str]) -> None:
     from aura_cli.integrations.ways import Way
 
     errand = replace(errand, wish=replace(errand.wish, fields=values))
-    if gained := unstored.found(errand.means, errand.wish):
+    if gained := unstored.taken(errand.means, errand.wish):
         name = errand.wish.provider.name
         errand.runtime.console.say(f"{name} gave it before, when the database was gone: that is stored now, without another consent.")
         connected = keep(errand, gained)
@@ -222,9 +222,7 @@ def keep(errand: Errand, gained: Gained) -> Connected:
     replaces = connecting.is_another(known, gained)
     if replaces and known:
         console.confirm(f"{name} is connected as {known.label}. Replace it with {label}?")
-    connected = unstored.stored_or_kept(errand.means, errand.wish, gained, replaces=replaces)
-    unstored.forget(errand.means, errand.wish)
-    return connected
+    return unstored.stored_or_kept(errand.means, errand.wish, gained, replaces=replaces)
 
 
 def told(errand: Errand, connected: Connected) -> Iterator[str]:

@@ -20,6 +20,7 @@ from aura_cli.vault.keyring import KeyRing
 from aura_cli.vault.sealing import Unreadable
 
 FOLDER = "unstored"
+_GOOD_SECONDS = 86_400.0
 
 
 def stored_or_kept(means: Means, wish: Wish, gained: Gained, *, replaces: bool = False) -> Connected:
@@ -40,12 +41,21 @@ def kept(means: Means, wish: Wish, gained: Gained, error: Exception) -> Exceptio
     return type(told)(f"{told.message}. What {wish.provider.name} gave lies sealed in {path}", again)
 
 
-def found(means: Means, wish: Wish) -> Gained | None:
-    """What was put down for this person and provider; None where nothing was, or no key opens it."""
+def taken(means: Means, wish: Wish) -> Gained | None:
+    """What was put down for this person and provider in the last day, taken away; None where nothing was, or no key opens it.
+
+    Whoever takes it stores it; where the database is gone again it is put down anew.
+    """
+    path = _path(means.home, wish)
     try:
-        record = json.loads(means.vault.open(_path(means.home, wish).read_text()))
+        if means.clock().timestamp() - path.stat().st_mtime > _GOOD_SECONDS:
+            return None
+        record = json.loads(means.vault.open(path.read_text()))
     except (OSError, Unreadable, ValueError):
         return None
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
     content, account = record["content"], record["account"]
     return Gained(
         record["method"],
@@ -53,12 +63,6 @@ def found(means: Means, wish: Wish) -> Gained | None:
         Account(account["id"], account["label"], tuple(account["scopes"]) if account["scopes"] else None, account["kept"]),
         _time(record["refresh_expires_at"]),
     )
-
-
-def forget(means: Means, wish: Wish) -> None:
-    """It is stored, or of no use."""
-    with suppress(OSError):
-        _path(means.home, wish).unlink(missing_ok=True)
 
 
 def _keep(home: Path, vault: KeyRing, wish: Wish, gained: Gained) -> Path:
