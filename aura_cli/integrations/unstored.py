@@ -5,7 +5,6 @@ Another consent would do as well, but needs the person; and of a provider that g
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -48,14 +47,13 @@ def taken(means: Means, wish: Wish) -> Gained | None:
     """
     path = _path(means.home, wish)
     try:
-        if means.clock().timestamp() - path.stat().st_mtime > _GOOD_SECONDS:
-            return None
+        late = means.clock().timestamp() - path.stat().st_mtime > _GOOD_SECONDS
         record = json.loads(means.vault.open(path.read_text()))
+        path.unlink()
     except (OSError, Unreadable, ValueError):
         return None
-    finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+    if late:
+        return None
     content, account = record["content"], record["account"]
     return Gained(
         record["method"],
