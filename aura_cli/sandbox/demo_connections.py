@@ -41,9 +41,8 @@ def tour(going: Tour, base: str, person: Person) -> None:
 
 def _connect(going: Tour, browser: httpx.Client, who: str) -> None:
     """Consent as a person would: open the printed address, press Allow, land on our page."""
-    with _running(
-        going, "Somebody connects GitHub: consent in a browser, whose part the tour plays.", "connect", PROVIDER, "--user", who
-    ) as process:
+    why = "Somebody connects GitHub: consent in a browser, whose part the tour plays."
+    with _running(going, why, "connect", PROVIDER, "--user", who, "--no-browser") as process:
         assert process.stderr
         address = ""
         for line in process.stderr:

@@ -37,8 +37,14 @@ def without_listener(way: Way) -> Way:
     return Way.PASTE if way is Way.LINK else way
 
 
+def others(provider: Provider) -> set[Way]:
+    """The other ways of a provider. A consent comes back to this machine only where that is usual; there, to paste it is no other way."""
+    left_out = {Way.PASTE, Way.LINK} if usual_way(provider) is Way.LOOPBACK else {Way.LOOPBACK}
+    return {without_listener(way) for way in set(ways(provider)) - left_out}
+
+
 USUAL = [(name, without_listener(usual_way(one))) for name, one in PROVIDERS.items()]
-OTHERS = sorted({(name, without_listener(way)) for name, one in PROVIDERS.items() for way in ways(one)} - set(USUAL))
+OTHERS = [(name, way) for name, one in PROVIDERS.items() for way in sorted(others(one)) if (name, way) not in USUAL]
 
 
 @dataclass
