@@ -216,7 +216,9 @@ def keep(errand: Errand, gained: Gained) -> Connected:
     try:
         known = connecting.standing(errand.means, errand.wish)
     except Exception as error:
-        raise unstored.kept(errand.means, errand.wish, gained, error) from error
+        if gone := unstored.kept(errand.means, errand.wish, gained, error):
+            raise gone from error
+        raise
     if known and known.older:
         console.warn(f"There are {known.older + 1} rows of {name} for this user; the newest counts, and is written")
     replaces = connecting.is_another(known, gained)

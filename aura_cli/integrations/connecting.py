@@ -105,6 +105,9 @@ class Connected:
     replaced: bool
 
 
+Then = Callable[[Connection, Connected], None]
+
+
 def from_facts(facts: Mapping[str, Any]) -> Connected:
     """A connection out of the facts that a link's end holds: JSON, its time as text."""
     ends = facts["expires_at"]
@@ -216,8 +219,8 @@ def is_another(known: Standing | None, gained: Gained) -> bool:
     return bool(known.label and gained.account.label and not known.account and known.label != gained.account.label)
 
 
-def stored(means: Means, wish: Wish, gained: Gained, *, replaces: bool = False) -> Connected:
-    """Store it, in one transaction with the operator log and what the customer sees.
+def stored(means: Means, wish: Wish, gained: Gained, *, replaces: bool = False, then: Then | None = None) -> Connected:
+    """Store it, in one transaction with the operator log, what the customer sees, and what `then` does.
 
     Raises ConflictError where it is another account than the one connected and not `replaces`.
     """
@@ -237,7 +240,10 @@ def stored(means: Means, wish: Wish, gained: Gained, *, replaces: bool = False) 
                 identifier = read.id
             else:
                 continue
-            return _told(connection, means, wish, gained, identifier, replaced=read is not None)
+            connected = _told(connection, means, wish, gained, identifier, replaced=read is not None)
+            if then:
+                then(connection, connected)
+            return connected
     raise ConflictError("The connection is being changed by others all the time", "Try again")
 
 

@@ -8,16 +8,18 @@ import hmac
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from functools import partial
 from urllib.parse import urlsplit
+
+from sqlalchemy import Connection
 
 from aura_cli.console import json_ready
 from aura_cli.db.engine import reading, writing
 from aura_cli.db.failures import translate
-from aura_cli.errors import AuraError
+from aura_cli.errors import AuraError, ConflictError, ServiceError
 from aura_cli.integrations import linking, pages
 from aura_cli.integrations.catalogue import Catalogue
-from aura_cli.integrations.connecting import Means, consent_url, redeem
+from aura_cli.integrations.connecting import Connected, Means, consent_url, redeem
 from aura_cli.integrations.consent import Consent, Denied, NotOurs, Parameters, digest, parameters
 from aura_cli.integrations.linking import Link, Status
 from aura_cli.integrations.oauth import client_of
@@ -97,22 +99,20 @@ class Reception:
         return Answer(location=f"{_base(link)}/{token}")
 
     def _finish(self, link: Link, consent: Consent, found: Parameters) -> None:
-        """Exchange the code, store the connection, and note how it ended: for the page, and for whoever waits for it."""
-        status, result = Status.FAILED, dict[str, Any]()
+        """Exchange the code and store the connection; the link ends in the same transaction, or with what went wrong."""
         try:
             means = self._means(link)
-            connected = stored_or_kept(means, link.wish, redeem(means, link.wish, consent, found), replaces=link.replaces)
-            status, result = Status.CONNECTED, {name: _plain(value) for name, value in asdict(connected).items()}
-        except Exception as error:  # the link ends with whatever it is
+            gained = redeem(means, link.wish, consent, found)
+            stored_or_kept(means, link.wish, gained, replaces=link.replaces, then=partial(_end, link))
+        except Exception as error:
             told = error if isinstance(error, AuraError) else translate(error) or AuraError("Something failed here")
-            status = Status.DENIED if isinstance(error, Denied) else Status.FAILED
-            result = {"kind": told.kind, "message": told.message, "hint": told.hint}
             LOG.warning("A link to connect %s ended: %s", link.wish.provider.id, told.message)
-            if not isinstance(error, AuraError) and translate(error) is None:
-                raise
-        finally:
+            public = isinstance(error, ServiceError | ConflictError) and error.__cause__ is None  # no word of how it is here
+            result = {"kind": told.kind, "message": told.message, "hint": told.hint, "shown": told.message if public else None}
             with writing(self.means.engine) as connection:
-                linking.finish(connection, link.digest, status, result)
+                linking.finish(connection, link.digest, Status.DENIED if isinstance(error, Denied) else Status.FAILED, result)
+            if told is not error and translate(error) is None:
+                raise
 
     def _means(self, link: Link) -> Means:
         return replace(self.means, client=client_of(self.settings, link.wish.provider), operator=link.operator)
@@ -129,10 +129,17 @@ def _page(link: Link, *, mine: bool) -> pages.Page:
         case Status.DENIED if mine:
             return pages.denied(name, _AGAIN)
         case Status.FAILED if mine:
-            return pages.failed(name, f"{result.get('message', 'It was broken off')}.", _AGAIN)
+            return pages.failed(name, f"{result.get('shown') or 'It could not be finished here'}.", _AGAIN)
         case Status.OPEN | Status.STARTED:
             return pages.EXPIRED
     return pages.USED
+
+
+def _end(link: Link, connection: Connection, connected: Connected) -> None:
+    """Note that a link has led to a connection. Raises ConflictError, so that nothing is stored, where it was withdrawn meanwhile."""
+    facts = {name: _plain(value) for name, value in asdict(connected).items()}
+    if not linking.finish(connection, link.digest, Status.CONNECTED, facts):
+        raise ConflictError("The link was taken back meanwhile", "Nothing was stored")
 
 
 def _plain(value: object) -> object:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aura_cli.db.failures import translate
 from aura_cli.errors import AuraError
-from aura_cli.integrations.connecting import Connected, Gained, Means, Wish, stored
+from aura_cli.integrations.connecting import Connected, Gained, Means, Then, Wish, stored
 from aura_cli.integrations.store import Content
 from aura_cli.integrations.verify import Account
 from aura_cli.vault.keyring import KeyRing
@@ -22,19 +22,21 @@ FOLDER = "unstored"
 _GOOD_SECONDS = 86_400.0
 
 
-def stored_or_kept(means: Means, wish: Wish, gained: Gained, *, replaces: bool = False) -> Connected:
+def stored_or_kept(means: Means, wish: Wish, gained: Gained, *, replaces: bool = False, then: Then | None = None) -> Connected:
     """Store it, or where the database is gone by now put it down, and raise what ails the database, saying so."""
     try:
-        return stored(means, wish, gained, replaces=replaces)
+        return stored(means, wish, gained, replaces=replaces, then=then)
     except Exception as error:
-        raise kept(means, wish, gained, error) from error
+        if told := kept(means, wish, gained, error):
+            raise told from error
+        raise
 
 
-def kept(means: Means, wish: Wish, gained: Gained, error: Exception) -> Exception:
-    """What to raise for an error before something was stored; the database's own has it put down first."""
+def kept(means: Means, wish: Wish, gained: Gained, error: Exception) -> AuraError | None:
+    """What to raise in place of a database's error before something was stored, which is put down now; None for any other error."""
     told = None if isinstance(error, AuraError) else translate(error)
     if told is None:
-        return error
+        return None
     path = _keep(means.home, means.vault, wish, gained)
     again = f"aura integrations connect {wish.provider.id} --user {wish.user_id} stores it, here, without another consent"
     return type(told)(f"{told.message}. What {wish.provider.name} gave lies sealed in {path}", again)

@@ -4,7 +4,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -172,6 +172,36 @@ def test_withdrawn(reachable: Reachable) -> None:
     waiting.process.send_signal(2)
     assert waiting.end().exit == 130
     assert visit(waiting.url).status == 410
+
+
+def test_withdrawn_while_it_is_finished(reachable: Reachable) -> None:
+    """Taken back while the provider takes its time: the row is not there, and the page says so."""
+    reachable.world.sandbox("mishaps", {"kind": "slow", "value": 3, "provider": "github"})
+    waiting = reachable.waiting("github")
+    provider, cookie = out(waiting.url)
+    address = consent(provider)
+    with ThreadPoolExecutor(1) as tab:
+        landed = tab.submit(back, address, cookie)
+        waiting.hear("(Somebody opened it)")
+        waiting.process.send_signal(2)
+        assert waiting.end().exit == 130
+        assert landed.result().status == 410
+    assert not reachable.world.rows()
+    assert not reachable.world.told()
+
+
+@pytest.mark.parametrize("mishap", ["html", "invalid_client", "cut"])
+def test_the_exchange_fails(reachable: Reachable, mishap: str) -> None:
+    """The page says that it could not be connected, the command why; nothing is stored."""
+    reachable.world.sandbox("mishaps", {"kind": mishap, "provider": "github"})
+    waiting = reachable.waiting("github")
+    provider, cookie = out(waiting.url)
+    page = back(consent(provider), cookie)
+    assert "GitHub could not be connected" in page.text
+    done = waiting.end()
+    assert done.exit == (8 if mishap == "cut" else 7), done.err
+    assert "sandbox-code" not in done.err + page.text
+    assert not reachable.world.rows()
 
 
 def test_what_the_database_holds(reachable: Reachable) -> None:
