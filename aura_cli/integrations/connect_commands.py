@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from aura_cli.console import brief
+from aura_cli.console import LONGEST_SECRET, brief
 from aura_cli.errors import UsageError
 from aura_cli.runtime import Runtime
 
@@ -124,7 +124,7 @@ def _errand(runtime: Runtime, entry: Provider, way: Way, who: str, asked: Asked,
     if scopes and way is Way.CREDENTIALS:
         raise UsageError("--scopes is for a consent: credentials have those that they were made with")
     client = client_of(settings, entry) if way is not Way.CREDENTIALS else None
-    ambient = {name: setting.text for name, setting in settings.values.items()}
+    ambient = {key: setting.text for key, setting in settings.values.items()}
     means = Means(runtime.engine, runtime.vault, runtime.wire, client, ambient, settings.operator, runtime.clock, settings.home)
     asked_for = scopes_of(entry.oauth, scopes) if entry.oauth and way is not Way.CREDENTIALS else ()
     shared = any(one.provider == entry.provider and one.id != entry.id for one in runtime.catalogue.providers.values())
@@ -157,7 +157,7 @@ def _values(runtime: Runtime, way: Way, credentials: str | None, fields: Mapping
 
     console = runtime.console
     if credentials and not console.stdin.isatty():
-        said = {**read(console.stdin.read(), fields, said), **said}
+        said = {**read(console.stdin.read(LONGEST_SECRET), fields, said), **said}
     elif way is Way.CREDENTIALS and not credentials and not console.is_attended:
         raise UsageError("Nobody is here to ask for the credentials", "Give them as JSON on standard input, with --credentials -")
 
