@@ -149,6 +149,9 @@ class Keeper:
             if result is Result.GONE and self.clock() - answer.at < LEFT_BEHIND:
                 self.warn(f"{path} is of a connection that this database does not have; it is left there for now")
                 continue
+            if result is Result.SHUT:
+                self.warn(f"{path} is of a connection that no key here opens; it is left there")
+                continue
             counts["stored" if result in (Result.REFRESHED, Result.UNMOVED) else "outdated"] += 1
             spool.forget(path)
         return counts

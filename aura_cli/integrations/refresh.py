@@ -23,7 +23,7 @@ from aura_cli.integrations.catalogue import Catalogue
 from aura_cli.integrations.claims import Claim, Wanted, claim, release
 from aura_cli.integrations.settling import Book, Settled
 from aura_cli.integrations.strikes import ALIKE, AT_FAULT
-from aura_cli.integrations.verdicts import Outcome
+from aura_cli.integrations.verdicts import Outcome, Result
 
 AT_ONCE = 32
 TURNS = 16  # are taken in one transaction
@@ -143,7 +143,7 @@ class Refresher:
         else:
             self.changed |= changed
             for one in settled:
-                if one.outcome.spooled:
+                if one.outcome.spooled and one.result is not Result.SHUT:
                     self.asker.spool.forget(one.outcome.spooled)
                 self._pending.discard(one.outcome.integration_id)
                 self.told(one)

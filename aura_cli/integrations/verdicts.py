@@ -27,6 +27,7 @@ class Result(StrEnum):
     FAILING = "failing"
     AT_FAULT = "at_fault"  # the application's fault, or the provider's
     GONE = "gone"  # the row is not there any more
+    SHUT = "unreadable"  # no key here opens the row: it was brought under another meanwhile
     OUTDATED = "outdated"  # a spooled answer that the row has moved on from
 
 
@@ -68,6 +69,8 @@ def decide(outcome: Outcome, row: Opened | None, known: Known, now: datetime) ->
     """What follows from an outcome, the `row` being as it is now, locked."""
     if row is None:
         return Verdict(Result.GONE)
+    if outcome.held in row.unreadable:  # whoever has the key finds the answer in the spool
+        return Verdict(Result.SHUT)
     if row.secrets.get(outcome.held) != outcome.sent:
         return _moved_on(outcome, row)
     if outcome.grant is not None:

@@ -94,6 +94,9 @@ def exchange(connection: Connection, source: FromClause, side: str, other: str, 
     Returns in how many connections. Each value is compared by itself, and where a row is being changed meanwhile, with what becomes of it.
     """
     i = integrations.c
+    if not is_sqlite(connection):  # which BEGIN IMMEDIATE holds as a whole; in the order in which everybody takes rows
+        rows = select(i.id).select_from(integrations.join(source, i.id == source.c.integration_id)).where(*within).order_by(i.id)
+        connection.execute(select(func.count()).select_from(rows.with_for_update(of=integrations, key_share=True).cte("locked")))
     values: dict[str, ColumnElement[Any]] = {}
     for name, column in TOKENS:
         values[column.name] = case((column == source.c[f"{name}_{side}"], source.c[f"{name}_{other}"]), else_=column)
