@@ -81,7 +81,7 @@ def opened(vault: KeyRing, row: Row[Any], older: Iterable[str] = ()) -> Opened:
         except Unreadable:
             continue
     shut = tuple(place for place in sealed if place not in secrets)
-    scopes = tuple(row.scopes) if row.scopes else None
+    scopes = tuple(row.scopes) if isinstance(row.scopes, list) and row.scopes else None
     return Opened(row.id, row.user_id, row.provider, secrets, row.token_expiry, scopes, metadata, sealed, shut, tuple(older))
 
 

@@ -165,7 +165,7 @@ def serving(app: web.Application) -> Iterator[str]:
 
 
 async def _serve(app: web.Application, started: "Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]]") -> None:
-    runner, stop = web.AppRunner(app, access_log=None, shutdown_timeout=0.1), asyncio.Event()
+    runner, stop = web.AppRunner(app, access_log=None, shutdown_timeout=1.0), asyncio.Event()
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=512)
     await site.start()
@@ -173,3 +173,4 @@ async def _serve(app: web.Application, started: "Future[tuple[str, asyncio.Abstr
     started.set_result((f"http://{host}:{port}", asyncio.get_running_loop(), stop))
     await stop.wait()
     await runner.cleanup()
+    await asyncio.sleep(0.05)  # connections that were cut are closed in the loop's next turns

@@ -1,0 +1,148 @@
+"""list, show, verify, access-token and disconnect: what a person sees of connections, and what they end."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, select
+
+from aura_cli.audit.tables import operator_log
+from aura_cli.db.engine import reading, writing
+from aura_cli.db.shared import audit_logs, integrations
+from aura_cli.integrations.tables import connections, revocations
+from tests.parts.program import Aura
+from tests.parts.providers import Town, town_of
+
+
+@pytest.fixture
+def town(aura: Aura, engine: Engine, database_url: str) -> Iterator[Town]:
+    """Nobody connected yet, on a database of each kind."""
+    with town_of(aura, engine, database_url) as made:
+        yield made
+
+
+def count(town: Town) -> int:
+    """How many rows there are."""
+    with reading(town.engine) as connection:
+        return len(connection.execute(select(integrations.c.id)).all())
+
+
+def test_list(town: Town) -> None:
+    """Every connection with its health, filtered by person, provider, health and by what needs a person soon."""
+    users = town.people(3)
+    soon = timedelta(days=3)
+    [first] = town.connect("linear", users[:1], metadata={"email": "ada@example.com"}, scopes=["read"])
+    [second] = town.connect("github", users[1:2], expires=soon, refresh_token=None)
+    [third] = town.connect("asana", users[2:], expires=timedelta(hours=1))
+    town.change(third, provider="railway")
+    found = {one["id"]: one for one in town("list", "--json").json}
+    assert {id_: one["health"] for id_, one in found.items()} == {first: "expired", second: "ok", third: "unknown"}
+    assert (found[first]["label"], found[first]["scopes"], found[first]["email"]) == ("ada@example.com", ["read"], "person0@example.com")
+    assert found[first]["expires_at"].endswith("Z")
+    assert [one["id"] for one in town("list", "person1@example.com", "--json").json] == [second]
+    assert [one["id"] for one in town("list", "--health", "expired", "--json").json] == [first]
+    assert second in {one["id"] for one in town("list", "--expiring", "7d", "--json").json}
+    assert town("list", "--health", "lovely").exit == 2
+    assert town("list", "--expiring", "soon").exit == 2
+    table = town("list")
+    assert (table.exit, len(table.out.splitlines())) == (0, 3)
+
+
+def test_show(town: Town) -> None:
+    """One connection in full; of somebody who has none exit 5."""
+    [user] = town.people(1)
+    town.connect("linear", [user])
+    shown = town("show", user, "linear")
+    assert shown.exit == 0
+    assert "expired" in shown.out
+    assert "sandbox-" not in shown.out + shown.err
+    assert town("show", user, "slack").exit == 5
+    assert town("show", user, "slak").exit == 5
+
+
+def test_verify(town: Town) -> None:
+    """Refreshed where it is due, asked whose it is, the label kept; a revoked one is marked, and exit 3."""
+    users = town.people(2)
+    good, bad = town.connect("linear", users)
+    list(town.state.consents_of("linear"))[1].alive = False
+    town.change(bad, token_expiry=datetime.now(UTC) + timedelta(hours=5))
+    done = town("verify", "--all", "--json")
+    assert done.exit == 3, done.err
+    results = {one["id"]: one["result"] for one in done.json}
+    assert results == {good: "good", bad: "needs_consent"}
+    assert (town.known(good).verified_at is not None, town.known(good).label is not None) == (True, True)
+    assert town.known(bad).health == "needs_consent"
+    [kept] = [one for one in town("list", "--json").json if one["id"] == good]
+    assert (kept["health"], bool(kept["label"])) == ("ok", True)
+    assert town("verify").exit == 2
+    assert town("verify", users[0], "linear").exit == 0
+
+
+def test_access_token(town: Town) -> None:
+    """A fresh token on standard output and nothing else there; not without --reveal; noted in the operator log; asked for in production."""
+    [user] = town.people(1)
+    [row] = town.connect("linear", [user])
+    assert town("access-token", "linear", "--user", user).exit == 2
+    done = town("access-token", "linear", "--user", user, "--reveal")
+    assert done.exit == 0, done.err
+    assert done.out == town.secret(row, "access_token") + "\n"
+    assert done.out.strip() not in done.err
+    with reading(town.engine) as connection:
+        deeds = list(connection.execute(select(operator_log.c.what).order_by(operator_log.c.id)).scalars())
+    assert deeds == ["integrations.refresh", "integrations.access_token"]
+    refused = town("access-token", "linear", "--user", user, "--reveal", env={"AURA_ENV": "production"})
+    assert refused.exit in (4, 6)
+    assert refused.out == ""
+    town.state.end(next(iter(town.state.consents_of("linear"))), "revoked")
+    town.lapse(row)
+    gone = town("access-token", "linear", "--user", user, "--reveal")
+    assert (gone.exit, gone.out) == (3, "")
+
+
+def test_disconnect(town: Town) -> None:
+    """Revoked at the provider, then deleted with what was known of it, older rows too; the customer sees it."""
+    [user] = town.people(1)
+    town.connect("linear", [user], created_at=datetime.now(UTC) - timedelta(days=3))
+    [row] = town.connect("linear", [user])
+    newest = list(town.state.consents_of("linear"))[1]
+    planned = town("disconnect", "linear", "--user", user, "-n")
+    assert (planned.exit, count(town)) == (0, 2)
+    done = town("disconnect", "linear", "--user", user, "--json")
+    assert done.exit == 0, done.err
+    assert (done.json["revoked"], done.json["rows"], done.json["id"]) == ("yes", 2, row)
+    assert not newest.alive
+    assert (count(town), town.known(row)) == (0, None)
+    with reading(town.engine) as connection:
+        assert list(connection.execute(select(audit_logs.c.action)).scalars()) == ["integration_disconnected"]
+    assert town("disconnect", "linear", "--user", user).exit == 5
+
+
+def test_a_revocation_that_failed(town: Town) -> None:
+    """Is kept, sealed, and tried again by a refresh until it succeeds."""
+    [user] = town.people(1)
+    town.connect("linear", [user])
+    town.order("unavailable", request="revoke")
+    done = town("disconnect", "linear", "--user", user, "--json")
+    assert (done.exit, done.json["revoked"], count(town)) == (0, "no", 0)
+    with reading(town.engine) as connection:
+        kept = connection.execute(select(revocations)).one()
+    assert "sandbox-" not in kept.sealed
+    assert town.vault.open(kept.sealed)
+    assert town.refresh()["due"] == 0
+    with writing(town.engine) as connection:
+        assert connection.execute(select(revocations.c.attempts)).scalar_one() == 1
+        connection.execute(revocations.update().values(next_try_at=datetime.now(UTC) - timedelta(seconds=1)))
+    assert town("refresh").exit == 0
+    with reading(town.engine) as connection:
+        assert connection.execute(select(revocations)).first() is None
+    assert not next(iter(town.state.consents_of("linear"))).alive
+
+
+def test_nothing_of_ours_is_left_of_a_connection(town: Town) -> None:
+    """What was known of a connection goes with it."""
+    [user] = town.people(1)
+    town.connect("linear", [user])
+    town.refresh()
+    town("disconnect", "linear", "--user", user)
+    with reading(town.engine) as connection:
+        assert connection.execute(select(connections)).first() is None
