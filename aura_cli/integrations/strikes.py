@@ -67,7 +67,9 @@ def count(connection: Connection, provider: Provider, tally: Tally, now: datetim
     failure, error = tally.failures[-1]
     goes_on = prior is not None and prior.failure == failure and prior.definition == definition(provider)
     before = prior.alike if prior is not None and goes_on else 0
-    alike = before + len(tally.failures)
+    if prior is not None and goes_on and prior.stopped_until and prior.stopped_until > now:
+        return None  # what was on its way when it was stopped is no further try
+    alike = before + 1 if before >= ALIKE else min(before + len(tally.failures), ALIKE)
     state: dict[str, Any] = {"failure": failure, "error": error, "alike": alike, "definition": definition(provider)}
     state["since"] = prior.since if prior is not None and goes_on else now
     state["stopped_until"] = now + _stop(alike) if alike >= ALIKE else None
@@ -81,7 +83,7 @@ def count(connection: Connection, provider: Provider, tally: Tally, now: datetim
 
 def _stop(alike: int) -> timedelta:
     """How long: doubling with each try that failed again."""
-    return min(_LONGEST_STOP, _FIRST_STOP * 2.0 ** min(alike - ALIKE, 10)) if alike < 2 * ALIKE else _LONGEST_STOP
+    return min(_LONGEST_STOP, _FIRST_STOP * 2.0 ** min(alike - ALIKE, 10))
 
 
 def _alert(connection: Connection, provider: Provider, what: str, now: datetime, details: Mapping[str, Any]) -> None:
