@@ -241,7 +241,7 @@ def test_a_person_may_say_no_and_take_it_back(standing: Standing) -> None:
         ("invalid_grant", Failure.NEEDS_CONSENT),
         ("invalid_client", Failure.CLIENT_MISCONFIGURED),
         ("error_with_200", Failure.TRANSIENT),
-        ("unavailable", Failure.TRANSIENT),
+        ("unavailable", Failure.PROVIDER_DOWN),
         ("not_found", Failure.PROVIDER_DOWN),
         ("html", Failure.PROVIDER_DOWN),
     ],
