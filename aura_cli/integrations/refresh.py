@@ -55,7 +55,7 @@ class Refresher:
     _pending: set[str] = field(default_factory=set)
     _outcomes: "SimpleQueue[Outcome | None]" = field(default_factory=SimpleQueue)
     _places: threading.Semaphore = field(init=False)
-    _broken: DBAPIError | None = None
+    _broken: Exception | None = None  # why nothing can be put down any more: the database, or a bug
     _unstored: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -83,8 +83,10 @@ class Refresher:
             self._outcomes.put(None)
             settler.join()
             self._give_back()
-        if self._broken:
+        if isinstance(self._broken, DBAPIError):
             raise self._answers_wait() from self._broken
+        if self._broken:
+            raise self._broken
 
     def _take_places(self, count: int) -> bool:
         """Wait until so many more may be on their way. False where the database is gone."""
@@ -112,6 +114,10 @@ class Refresher:
         except UnreachableError:  # stopped before it was sent
             self._places.release()
             return
+        except Exception as error:  # noqa: BLE001 (raised again by `run`, once what is on its way has come)
+            self._broken = self._broken or error
+            self._places.release()
+            return
         self._strikes[turn.provider.id] = self._strikes[turn.provider.id] + 1 if outcome.failure in AT_FAULT else 0
         self._outcomes.put(outcome)
 
@@ -137,7 +143,7 @@ class Refresher:
             if self._broken:
                 raise self._broken
             settled, changed = self.book.settle(outcomes, self.clock())
-        except DBAPIError as error:
+        except Exception as error:  # noqa: BLE001 (raised again by `run`; the answers stay in the spool)
             self._broken = error
             self._unstored += [outcome for outcome in outcomes if outcome.grant]
         else:
