@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from aura_cli.integrations.failures import Failure, Refused, code_of, failure_of, words
+from aura_cli.integrations.failures import Failure, Refused, code_of, failure_of, scrubbed, words
 from aura_cli.integrations.provider import ACCESS, Answer, OAuth, Provider
 from aura_cli.integrations.template import at, holds
 from aura_cli.integrations.wire import Reply
 
 LONGEST = 100 * 366 * 86_400  # seconds; what is longer does not end
+_LONGEST_CODE = 80  # characters: some put whole sentences there
 _ANY_SEPARATOR = re.compile(r"[\s,]+")
 
 
@@ -45,6 +46,7 @@ def judged(provider: Provider, reply: Reply, hidden: Iterable[str] = (), needs: 
         return document
     page = reply.is_page and not isinstance(document, dict)
     failure = failure_of(reply.status, code, page=page)
+    code = code and scrubbed(code, hidden)[:_LONGEST_CODE]
     said = "a web page" if page else words(document, hidden) or ("no token" if reply.succeeded else "")
     parts = (str(reply.status) if not reply.succeeded else "", f"{code!r}" if code and code not in said else "", said)
     raise Refused(

@@ -69,7 +69,7 @@ def code_of(document: Any, path: str) -> str | None:
     found = at(document, path)
     if isinstance(found, dict):
         found = next((found[name] for name in ("code", "type", "status", "name", "error") if found.get(name)), "error")
-    return str(found)[:80] if found not in (None, False, "", 0, [], {}) else None
+    return str(found) if found not in (None, False, "", 0, [], {}) else None
 
 
 def words(document: Any, secrets: Iterable[str] = ()) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aura_cli.integrations.answers import Grant, retry_after, scopes_in, seconds
-from aura_cli.integrations.failures import Failure, Refused, code_of, failure_of, words
+from aura_cli.integrations.failures import Failure, Refused, code_of, failure_of, scrubbed, words
 from aura_cli.integrations.provider import ACCESS, REFRESH, OAuth, Provider, Request, Verify
 from aura_cli.integrations.quirks import quirks_of
 from aura_cli.integrations.template import at, holds, names, preferring, spelt
@@ -81,14 +81,15 @@ def accepted(provider: Provider, request: Request, reply: Reply, values: Mapping
     page = reply.is_page and document is None
     credentials = reply.status in (401, 403) or (reply.succeeded and not page)  # an answer that lacks what it must hold is a refusal
     failure = Failure.NEEDS_CONSENT if credentials else failure_of(reply.status, code, page=page, credentials=True)
-    said = "a web page" if page else words(document, _secrets(request, values))
+    secrets = _secrets(request, values)
+    said = "a web page" if page else words(document, secrets)
     raise Refused(
         f"{provider.name} does not take these credentials: {' '.join(filter(None, (str(reply.status), said)))}"
         if failure is Failure.NEEDS_CONSENT
         else f"{provider.name} answered {' '.join(filter(None, (str(reply.status), said)))}",
         failure,
         status=reply.status,
-        error=code,
+        error=code and scrubbed(code, secrets)[:80],
         retry_after=retry_after(reply),
     )
 

@@ -32,6 +32,7 @@ AT_ONCE = 32  # requests to one host, where its provider says nothing
 HEADERS = {"User-Agent": f"aura/{__version__}", "Accept": "application/json"}
 _BASE = re.compile(r"\{(\w+)\}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _FORM = re.compile(r"[\w.\[\]-]+=[^\s<>{}\"]*")
 
 
@@ -51,10 +52,10 @@ class Reply:
     def document(self) -> Any:
         """The body decoded: JSON, or form-encoded pairs as a table; None for what is neither."""
         try:
-            return json.loads(self.body.decode("utf-8-sig"))
+            return _storable(json.loads(self.body.decode("utf-8-sig")))
         except (ValueError, RecursionError):
             text = self.body.decode("utf-8", "replace").strip()
-            return dict(parse_qsl(text, keep_blank_values=True)) if _FORM.fullmatch(text) else None
+            return _storable(dict(parse_qsl(text, keep_blank_values=True))) if _FORM.fullmatch(text) else None
 
     @property
     def is_page(self) -> bool:
@@ -250,6 +251,18 @@ def _as_part(value: str) -> str:
 def _given(parts: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
     """Headers or parameters filled in; those of optional fields that were left empty are not sent."""
     return {name: str(filled(part, values)) for name, part in parts.items() if all(values[one] for one in names(part))}
+
+
+def _storable(part: Any) -> Any:
+    """Without what JSON and forms can spell and no database keeps: NUL, and halves of characters."""
+    match part:
+        case str():
+            return _UNSTORABLE.sub("\ufffd", part)
+        case dict():
+            return {_storable(name): _storable(value) for name, value in part.items()}
+        case list():
+            return [_storable(one) for one in part]
+    return part
 
 
 def _whose(provider: Provider | None) -> str:

@@ -114,3 +114,20 @@ def test_words_hold_no_secret() -> None:
 def test_retry_after(said: str, wait: float | None) -> None:
     """Seconds or a date."""
     assert retry_after(Reply(429, {"retry-after": said}, b"")) == wait
+
+
+def test_an_error_code_that_says_our_token() -> None:
+    """Is quoted without it, and without a part of it."""
+    token = "sandbox-refresh-" + "x" * 90
+    with pytest.raises(Refused) as caught:
+        judged(LINEAR, reply(400, {"error": f"Bad refresh token {token}"}), [token])
+    assert "sandbox-refresh" not in caught.value.message + str(caught.value.error)
+
+
+@pytest.mark.parametrize("body", [b'{"error": "a\\u0000b \\ud800"}', b"error=a%00b"])
+def test_what_no_database_keeps(body: bytes) -> None:
+    """NUL and halves of characters become what can be stored; whole characters stay."""
+    said = Reply(400, JSON, body).document["error"]
+    assert "\x00" not in said
+    assert said.encode()
+    assert Reply(200, JSON, b'["\\ud83d\\ude00"]').document == ["\N{GRINNING FACE}"]
