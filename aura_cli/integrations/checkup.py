@@ -1,8 +1,8 @@
 """Asking providers whether connections are any good, many at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,10 +15,12 @@ from aura_cli.integrations.asking import connection_values
 from aura_cli.integrations.failures import Failure, Refused, scrubbed
 from aura_cli.integrations.settling import consent_lost
 from aura_cli.integrations.state import Health, Seen, fingerprint
+from aura_cli.integrations.store import find_by_id, same_secrets
 from aura_cli.integrations.tables import connections
 from aura_cli.integrations.verify import Account, who_is_it
 from aura_cli.integrations.wire import Wire
 from aura_cli.settings import Settings
+from aura_cli.vault.keyring import KeyRing
 
 AT_ONCE = 16
 
@@ -47,15 +49,17 @@ class Checker:
     engine: Engine
     wire: Wire
     settings: Settings
+    vault: KeyRing
     operator: str
+    clock: Callable[[], datetime]
 
-    def check(self, some: Sequence[Seen], now: datetime, *, dry_run: bool) -> Iterator[tuple[Seen, Checked]]:
+    def check(self, some: Sequence[Seen], *, dry_run: bool) -> Iterator[tuple[Seen, Checked]]:
         """Ask about each, in their order, and keep what was said unless `dry_run`."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for one, (checked, account) in zip(some, pool.map(self._asked, some), strict=True):
                 if not dry_run:
                     with writing(self.engine) as connection:
-                        self._keep(connection, one, checked, account, now)
+                        checked = self._kept(connection, one, checked, account)
                 yield one, checked
 
     def _asked(self, one: Seen) -> tuple[Checked, Account | None]:
@@ -71,14 +75,20 @@ class Checker:
             values = connection_values(self.settings, one, one.provider)
             return said("good", account=who_is_it(self.wire, one.provider, values, by_hand=one.by_hand))
         except Refused as refused:
+            if refused.failure is Failure.NEEDS_CONSENT and one.renewal and one.read.expiry and one.read.expiry <= self.clock():
+                return said(Health.EXPIRED, "its access token has run out, and could not be renewed yet")
             return said(refused.failure, refused.message)
         except ConfigurationError as error:
             return said(Failure.CLIENT_MISCONFIGURED, scrubbed(error.message, one.read.secrets.values()))
         except (UnreachableError, ServiceError) as error:
             return said(Failure.PROVIDER_DOWN, error.message)
 
-    def _keep(self, connection: Connection, one: Seen, checked: Checked, account: Account | None, now: datetime) -> None:
-        read, known = one.read, one.known
+    def _kept(self, connection: Connection, one: Seen, checked: Checked, account: Account | None) -> Checked:
+        """What was said, put down; a refusal only where the row still holds what was refused."""
+        read, known, now = one.read, one.known, self.clock()
+        row = find_by_id(connection, self.vault, read.id, lock=True)
+        if row is None or (account is None and not same_secrets(read, row)):
+            return replace(checked, result=Failure.LOST_RACE, error="it was changed meanwhile")
         facts: dict[str, Any] = {}
         if account:
             well = {"health": Health.OK, "since": now, "failure": None, "error": None, "failures": 0, "next_try_at": None}
@@ -90,7 +100,8 @@ class Checker:
             if known.health != Health.NEEDS_CONSENT and one.provider:
                 tell_customers(connection, [consent_lost(read.user_id, one.provider)])
         if facts:
-            row = {"integration_id": read.id, "user_id": read.user_id, "provider": read.provider, **facts}
-            statement = upsert(connection, connections).values(row)
+            written = {"integration_id": read.id, "user_id": read.user_id, "provider": read.provider, **facts}
+            statement = upsert(connection, connections).values(written)
             connection.execute(statement.on_conflict_do_update(index_elements=["integration_id"], set_=facts))
         record(connection, self.operator, "integrations.verify", read.id, user_id=read.user_id, details={"result": checked.result})
+        return checked

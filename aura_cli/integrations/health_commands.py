@@ -99,9 +99,9 @@ def verify(
     else:
         runtime.authorise()
         _refreshed(runtime, Chosen(chosen.user_id, chosen.provider), timedelta(minutes=1))
-    checker = Checker(runtime.engine, runtime.wire, runtime.settings, runtime.settings.operator)
+    checker = Checker(runtime.engine, runtime.wire, runtime.settings, runtime.vault, runtime.settings.operator, runtime.clock)
     some = list(_desk(runtime).seen(chosen))
-    found = [checked for _, checked in checker.check(some, runtime.clock(), dry_run=dry_run)]
+    found = [checked for _, checked in checker.check(some, dry_run=dry_run)]
     if not some and who:
         raise UsageError(f"{who} has no such connection", "aura integrations list shows what there is")
     runtime.console.listing(found, ("provider", "result", "label", "error", "user"))

@@ -79,8 +79,7 @@ def accepted(provider: Provider, request: Request, reply: Reply, values: Mapping
         return document
     code = code_of(document, "error")
     page = reply.is_page and document is None
-    credentials = reply.status in (401, 403) or (reply.succeeded and not page)  # an answer that lacks what it must hold is a refusal
-    failure = Failure.NEEDS_CONSENT if credentials else failure_of(reply.status, code, page=page, credentials=True)
+    failure = _fault(reply, code, page=page)
     secrets = _secrets(request, values)
     said = "a web page" if page else words(document, secrets)
     raise Refused(
@@ -92,6 +91,19 @@ def accepted(provider: Provider, request: Request, reply: Reply, values: Mapping
         error=code and scrubbed(code, secrets)[:80],
         retry_after=retry_after(reply),
     )
+
+
+def _fault(reply: Reply, code: str | None, *, page: bool) -> Failure:
+    """Whose fault a refusal is. A page with 403 is a firewall's word, and GitHub's limits are told with 403, too:
+    https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
+    """
+    if reply.status == 403 and ("retry-after" in reply.headers or reply.headers.get("x-ratelimit-remaining") == "0"):
+        return Failure.TRANSIENT
+    if reply.status == 401:
+        return Failure.NEEDS_CONSENT
+    failure = failure_of(reply.status, code, page=page, credentials=True)
+    lacking = reply.succeeded and reply.document is not None and failure is not Failure.TRANSIENT
+    return Failure.NEEDS_CONSENT if lacking else failure  # an answer that lacks what it must hold is a refusal
 
 
 def _secrets(request: Request, values: Mapping[str, str]) -> Iterable[str]:

@@ -8,7 +8,8 @@ import pytest
 from aura_cli.integrations.answers import granted, judged, retry_after, scopes_in, seconds
 from aura_cli.integrations.catalogue import load
 from aura_cli.integrations.failures import Failure, Refused, words
-from aura_cli.integrations.provider import OAuth
+from aura_cli.integrations.provider import OAuth, Request
+from aura_cli.integrations.verify import accepted
 from aura_cli.integrations.wire import Reply
 
 CATALOGUE = load()
@@ -131,3 +132,26 @@ def test_what_no_database_keeps(body: bytes) -> None:
     assert "\x00" not in said
     assert said.encode()
     assert Reply(200, JSON, b'["\\ud83d\\ude00"]').document == ["\N{GRINNING FACE}"]
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "headers", "failure"),
+    [
+        (401, {}, JSON, Failure.NEEDS_CONSENT),
+        (401, b"<html>", {"content-type": "text/html"}, Failure.NEEDS_CONSENT),
+        (403, {"message": "Resource not accessible"}, JSON, Failure.NEEDS_CONSENT),
+        (403, b"<!doctype html><title>Attention required</title>", {"content-type": "text/html"}, Failure.PROVIDER_DOWN),
+        (403, {"message": "API rate limit exceeded"}, {**JSON, "x-ratelimit-remaining": "0"}, Failure.TRANSIENT),
+        (403, {"message": "secondary rate limit"}, {**JSON, "retry-after": "60"}, Failure.TRANSIENT),
+        (200, {"ok": False, "error": "invalid_auth"}, JSON, Failure.NEEDS_CONSENT),
+        (200, {"ok": False, "error": "ratelimited"}, JSON, Failure.TRANSIENT),
+        (200, {"ok": False, "error": "internal_error"}, JSON, Failure.TRANSIENT),
+        (200, b"", {}, Failure.PROVIDER_DOWN),
+        (503, {}, JSON, Failure.PROVIDER_DOWN),
+    ],
+)
+def test_whose_fault_a_verification_is(status: int, document: Any, headers: dict[str, str], failure: Failure) -> None:
+    """A limit, a firewall's page and a service that is not well are no word against the credentials."""
+    with pytest.raises(Refused) as caught:
+        accepted(SLACK, Request("https://slack.example.com", ok={"ok": True}), reply(status, document, headers), {})
+    assert caught.value.failure is failure

@@ -78,6 +78,17 @@ def test_verify(town: Town) -> None:
     assert town("verify", users[0], "linear").exit == 0
 
 
+def test_verify_marks_nobody_for_a_token_that_only_ran_out(town: Town) -> None:
+    """While its provider is not well a token runs out: what can be renewed is told as expired, and renewed later."""
+    [row] = town.connect("linear", town.people(1))
+    town.state.tokens[town.secret(row, "access_token")].expires_at = 0.0
+    town.order("not_found", request="refresh")
+    done = town("verify", "--all", "--json")
+    assert (done.exit, [one["result"] for one in done.json]) == (9, ["expired"]), done.err
+    assert town.known(row).health == "ok"
+    assert town.refresh()["refreshed"] == 1
+
+
 def test_access_token(town: Town) -> None:
     """A fresh token on standard output and nothing else there; not without --reveal; noted in the operator log; asked for in production."""
     [user] = town.people(1)
