@@ -25,7 +25,7 @@ unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/run.stamp bytecode  ## take the tour: a sandbox of Stripe and Privy, a throw-away database
+demo: .venv/run.stamp bytecode  ## take the tour: a sandbox of Stripe, Privy and 64 providers
 	@$(BIN)/aura demo
 	@echo 'Here aura is $(BIN)/aura; to call it by its name: export PATH="$$PWD/$(BIN):$$PATH"'
 
@@ -90,8 +90,8 @@ bytecode:
 	@touch $@
 
 # What others wrote, for contract tests alone: Privy's client, whose pins clash with ours; localstripe, whose licence keeps it in a
-# process of its own (it comes as source, so what builds it is there first); Node, with Stripe's SDK for it and emulate. And for the
-# benchmarks alone stripe-sync-engine.
+# process of its own (it comes as source, so what builds it is there first); Node, with Stripe's SDK for it, emulate and oidc-provider.
+# And for the benchmarks alone stripe-sync-engine.
 .venv-contracts/stamp: $(CONTRACTS)/requirements.txt $(CONTRACTS)/localstripe.txt | .venv/made.stamp
 	@echo 'Installing what contract tests are held against into .venv-contracts ...'
 	@if PYTHON='$(PYTHON)' sh .lock/venv.sh .venv-contracts && .venv-contracts/bin/python $(PIP_INSTALL) -r $(word 1,$^) \

@@ -58,6 +58,7 @@ def environment(addresses: Addresses, home: Path, database_url: str) -> dict[str
         "AURA_ENV": "sandbox",
         "AURA_HOME": str(home),
         "AURA_PROVIDERS_DIR": str(home / PROVIDER_FILES),
+        "AURA_SANDBOX_PROVIDERS": addresses.providers,
         "DATABASE_URL": database_url,
         "STRIPE_API_BASE": addresses.stripe,
         "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY,

@@ -265,6 +265,12 @@ def test_answers_say_odd_lifetimes_on_request(standing: Standing, value: object,
     assert standing.grant("calendly").expires_in == seconds
 
 
+def test_what_may_be_typed_can_be_piped(standing: Standing) -> None:
+    """The credentials alone, as `connect --credentials -` reads them."""
+    assert standing.http.get("/_sandbox/credentials/twilio").json() == standing.about("twilio")["credentials"]
+    assert standing.http.get("/_sandbox/credentials/nobody").status_code == 404
+
+
 def test_nothing_else_is_answered(standing: Standing) -> None:
     """An address that no file has, or a provider that there is not, is 404; an unknown mishap is refused."""
     assert standing.http.get("/slack/slack.com/api/chat.postMessage").status_code == 404

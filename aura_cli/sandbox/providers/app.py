@@ -4,6 +4,7 @@ A consent page's form comes back to its own address: `POST` with `decision=allow
 `account`. The sandbox's own paths ask for no credentials:
 
     GET  /_sandbox/providers/{id}                   → {"credentials", "account", "label"}: what may be typed, and whose it is
+    GET  /_sandbox/credentials/{id}                 → what may be typed alone, as `connect --credentials -` reads it
     POST /_sandbox/device {"user_code", "decision"}   the person at their other device
     POST /_sandbox/mishaps {"kind", …}                see mishaps.py; DELETE forgets all that were ordered
     POST /_sandbox/end {"provider"}                   a person takes back what they allowed
@@ -51,6 +52,7 @@ def make_app(state: ProvidersState, middlewares: Sequence[Middleware] = ()) -> w
     """The stand-in as an aiohttp application; `middlewares` see a request before it does."""
     app = web.Application(middlewares=list(middlewares), client_max_size=2**20)
     app.router.add_get("/_sandbox/providers/{id}", _bound(state, _about))
+    app.router.add_get("/_sandbox/credentials/{id}", _bound(state, _typed))
     app.router.add_get("/_sandbox/device", _bound(state, _device_page))
     app.router.add_post("/_sandbox/device", _bound(state, _device_typed))
     app.router.add_post("/_sandbox/mishaps", _bound(state, _order))
@@ -173,6 +175,14 @@ async def _about(state: ProvidersState, request: web.Request) -> web.Response:
             "by_hand": _whose(provider, hand or provider.verify, values),
         }
     )
+
+
+async def _typed(state: ProvidersState, request: web.Request) -> web.Response:
+    try:
+        provider = state.catalogue.get(request.match_info["id"])
+    except NotFoundError as error:
+        return web.json_response({"error": str(error)}, status=404)
+    return web.json_response(samples.credentials(provider, _base(request)))
 
 
 def _whose(provider: Provider, verify: Verify, values: Mapping[str, str]) -> dict[str, str | None]:
