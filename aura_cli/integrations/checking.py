@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from aura_cli.integrations import template
 from aura_cli.integrations.provider import ACCESS, REFRESH, Credentials, Field, Kind, OAuth, Provider, Request
+from aura_cli.integrations.quirks import QUIRKS
 
 PLACE = re.compile(rf"{ACCESS}|{REFRESH}|metadata\.\w+")
 BY_CONSENT = frozenset({Kind.OAUTH2_CODE, Kind.DEVICE, Kind.CLIENT_CREDENTIALS})
@@ -29,6 +30,9 @@ def faults(provider: Provider, *, loopback: bool) -> Faults:
     for key, url in addresses(provider.oauth) if provider.oauth else ():
         yield from _address(provider, key, url, loopback=loopback)
     yield from _placeholders(provider)
+    for name in provider.quirks:
+        if name not in QUIRKS:
+            yield "quirks", f"there is no quirk {name!r}; there are {', '.join(QUIRKS)}"
 
 
 def requests(provider: Provider) -> Iterator[tuple[str, Request]]:

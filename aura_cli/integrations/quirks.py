@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aura_cli.integrations.failures import Failure, Refused
 from aura_cli.integrations.provider import Provider
 
 if TYPE_CHECKING:
@@ -13,17 +14,28 @@ if TYPE_CHECKING:
     from aura_cli.integrations.wire import Reply
 
 
+Asked = Mapping[str, str]  # the placeholders' values with which a verify request was sent
+
+
 @dataclass(frozen=True)
 class Quirk:
-    """Where one provider differs. `account`: what else a verify answer says of the account."""
+    """Where one provider differs. `account`: what else a verify answer says of the account; it may raise Refused."""
 
     what: str
-    account: Callable[[Account, Reply], Account] | None = None
+    account: Callable[[Account, Reply, Asked], Account] | None = None
 
 
-QUIRKS: Mapping[str, Quirk] = {}
+def _number_is_listed(account: Account, reply: Reply, asked: Asked) -> Account:
+    if isinstance(reply.document, list) and asked.get("phone_number") not in reply.document:
+        raise Refused("This bridge does not know the number that was given", Failure.NEEDS_CONSENT, status=reply.status)
+    return account
+
+
+QUIRKS: Mapping[str, Quirk] = {
+    "number_is_listed": Quirk("The answer is a list of numbers, and the one that was given must be in it", _number_is_listed),
+}
 
 
 def quirks_of(provider: Provider) -> Iterator[Quirk]:
     """The quirks that a provider's file asks for."""
-    return (QUIRKS[name] for name in provider.quirks if name in QUIRKS)
+    return (QUIRKS[name] for name in provider.quirks)

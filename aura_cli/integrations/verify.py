@@ -45,7 +45,7 @@ def who_is_it(wire: Wire, provider: Provider, values: Mapping[str, str], *, by_h
         {name: found for name, path in request.kept.items() if (found := at(document, path)) not in (None, "")},
     )
     for quirk in quirks_of(provider):
-        account = quirk.account(account, reply) if quirk.account else account
+        account = quirk.account(account, reply, values) if quirk.account else account
     return account
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, select
 from aura_cli.audit.tables import operator_log
 from aura_cli.db.engine import reading, writing
 from aura_cli.db.shared import audit_logs
+from aura_cli.integrations.store import fields_of
 from aura_cli.integrations.tables import connections, provider_states
 from aura_cli.outbox.tables import outbox
 from tests.parts.program import Aura
@@ -359,6 +360,31 @@ def test_answers_that_are_no_token(town: Town, kind: str) -> None:
     town.refresh(exit=9)
     assert town.row(row) == before
     assert town.known(row).health in ("ok", "failing")
+
+
+def test_renewed_without_a_refresh_token(town: Town) -> None:
+    """The application's own token is asked for anew, and a session logs in again with the credentials in the row."""
+    users = town.people(2)
+    [app] = town.connect("greenhouse", users[:1], **typed(town, "greenhouse"))
+    [session] = town.connect("bill-com", users[1:], **typed(town, "bill-com"))
+    before = town.secret(app, "access_token"), town.secret(session, "access_token")
+    kept = town.row(session).metadata
+    assert town.refresh()["refreshed"] == 2
+    assert town.secret(app, "access_token") != before[0]
+    assert town.secret(session, "access_token") != before[1]
+    assert town.row(session).metadata == kept
+    assert town.row(session).token_expiry > datetime.now(UTC) + timedelta(minutes=30)
+
+
+def typed(town: Town, provider: str) -> dict[str, Any]:
+    """A row's columns with what the stand-in lets a person type, each in the place that the provider's file says."""
+    given, known = town.sandbox(f"providers/{provider}")["credentials"], town.state.catalogue.get(provider)
+    columns: dict[str, Any] = {"metadata": {}}
+    for name, one in fields_of(known).items():
+        column, _, place = (one.stored or f"metadata.{name}").partition(".")
+        value = town.vault.seal(given[name]) if one.secret else given[name]
+        columns |= {"metadata": {**columns["metadata"], place: value}} if place else {column: value}
+    return columns
 
 
 def until(condition: Any, process: "subprocess.Popen[str]") -> None:

@@ -1,7 +1,9 @@
 """The stand-in of all providers in this process, to be looked into, and people who are connected with it without a browser."""
 
 import asyncio
+import json
 import threading
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -80,8 +82,8 @@ class Town:
         known = self.state.catalogue.get(provider)
         rows = []
         for user in who:
-            consent = consented(self.state, known, f"account-of-{user[:8]}", ("read",))
-            rows.append({"user_id": user, "provider": known.provider, **self.tokens(consent), **self._ending(expires), **columns})
+            tokens = self.tokens(consented(self.state, known, f"account-of-{user[:8]}", ("read",))) if known.oauth else self.other()
+            rows.append({"user_id": user, "provider": known.provider, **tokens, **self._ending(expires), **columns})
         with writing(self.engine) as connection:
             return [str(connection.execute(integrations.insert().values(row).returning(integrations.c.id)).scalar_one()) for row in rows]
 
@@ -94,6 +96,10 @@ class Town:
         columns = {name: self.vault.seal(text) for name, text in given.items() if "." not in name}
         kept = {name.partition(".")[2]: self.vault.seal(text) for name, text in given.items() if "." in name}
         return {"access_token": None, "refresh_token": None, **columns, "metadata": kept or None}
+
+    def other(self) -> dict[str, Any]:
+        """Columns with a token that no consent gave."""
+        return {"access_token": self.vault.seal("sandbox-access-none"), "refresh_token": None, "metadata": None}
 
     def row(self, id_: str) -> Any:
         """A row as the web app sees it."""
@@ -122,6 +128,11 @@ class Town:
     def order(self, kind: str, *, times: int = 1, value: Any = None, provider: str | None = None, request: str | None = None) -> None:
         """Trouble for the next requests; see the stand-in's mishaps."""
         self.state.mishaps.append(Mishap(kind, provider, request, times, value))
+
+    def sandbox(self, path: str) -> Any:
+        """Ask the stand-in something of its own."""
+        with urllib.request.urlopen(f"{self.base}/_sandbox/{path}", timeout=15) as answer:
+            return json.loads(answer.read())
 
     def asked(self, request: str = "refresh") -> int:
         """How many such requests the stand-in has seen."""
