@@ -55,20 +55,34 @@ class Claim:
     def id(self) -> str:
         return self.seen.read.id
 
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether somebody had this turn who did not bring it to its end."""
+        return self.seen.known.lease_owner is not None
+
 
 def claim(
     engine: Engine, vault: KeyRing, catalogue: Catalogue, ids: Sequence[str], owner: str, wanted: Wanted, now: datetime
 ) -> list[Claim]:
     """Take the turns of those of `ids` that are nobody's, and read them anew; the intent to send is on record when this returns.
 
-    Left out are rows that somebody else refreshes or changes at this moment, or has refreshed since they were chosen.
+    Left out are rows that somebody else refreshes or changes at this moment, or has refreshed, or tried to, since they were chosen.
     """
     with writing(engine) as connection:
         mine = [one for one in _locked(connection, vault, catalogue, ids) if _is_free(one.known) and wanted.takes(one, now)]
+        mine = [one for one in mine if wanted.force or not (one.lost or one.rests(now))]
         taken = [_claim(one) for one in mine if not one.read.unreadable]
         if taken:
             connection.execute(_lease(connection), [_intent(one, owner) for one in taken])
     return taken
+
+
+def prolong(engine: Engine, owner: str, ids: Sequence[str]) -> None:
+    """Keep turns that take longer than a lease: a provider is slow, or is asked by few at a time."""
+    c = connections.c
+    with writing(engine) as connection:
+        mine = among(c.integration_id, ids) & (c.lease_owner == owner)
+        connection.execute(connections.update().where(mine).values(lease_expires_at=moved_by(utc_now(), LEASE_SECONDS)))
 
 
 def release(engine: Engine, owner: str, ids: Sequence[str]) -> None:

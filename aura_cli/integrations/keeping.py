@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from random import SystemRandom
 
 from sqlalchemy import ColumnElement, Engine
 
@@ -86,6 +87,7 @@ class Plan:
     counts: Counter[str] = field(default_factory=Counter)
     troubles: list[Trouble] = field(default_factory=list)
     stopped: dict[str, Stopped] = field(default_factory=dict)
+    waiting: dict[str, list[Seen]] = field(default_factory=dict)  # for a stopped provider; those of whom one may try it
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,9 @@ class Keeper:
                 if chosen.rotating and not _rotates(one):
                     continue
                 self._place(plan, one, wanted, now)
+        for some in () if wanted.force else filter(None, plan.waiting.values()):
+            plan.due.insert(0, _ANY.choice(some))  # not always the first: what ails that one alone would keep all others waiting
+            plan.counts["stopped"] -= 1
         if chosen.limit is not None:
             plan.counts["left"] = max(0, len(plan.due) - chosen.limit)
             del plan.due[chosen.limit :]
@@ -176,22 +181,25 @@ class Keeper:
             plan.troubles.append(_seen(one, health, one.known.error))
         elif not wanted.takes(one, now):
             return
-        elif not wanted.force and one.known.next_try_at and one.known.next_try_at > now and one.cooling:
+        elif not wanted.force and one.rests(now):
             plan.counts["cooling"] += 1
-        elif not wanted.force and self._is_stopped(plan, one, now):
+        elif self._is_stopped(plan, one, now) and not wanted.force:
             plan.counts["stopped"] += 1
         else:
             plan.due.append(one)
 
     def _is_stopped(self, plan: Plan, one: Seen, now: datetime) -> bool:
-        """Whether a connection's provider is left alone. Once the time is over, one connection tries whether it is well."""
+        """Whether a connection's provider is left alone, but for one that tries it once the time is over."""
         state = plan.stopped.get(one.provider.id) if one.provider else None
         if state is None:
             return False
-        tried = any(other.provider is one.provider for other in plan.due)
-        return state.until > now or tried
+        plan.waiting.setdefault(state.provider, [])
+        if state.until <= now:
+            plan.waiting[state.provider].append(one)
+        return True
 
 
+_ANY = SystemRandom()
 _NAMES = {Result.UNMOVED: "failing"}
 
 
@@ -217,6 +225,6 @@ def _report(plan: Plan, counts: Counter[str], changed: dict[str, bool], begun: d
         dry_run=dry_run,
         duration_s=round((ended - begun).total_seconds(), 3),
         troubles=plan.troubles,
-        stopped_providers=sorted({*(name for name, stop in changed.items() if stop), *(plan.stopped.keys() - changed.keys())}),
+        stopped_providers=sorted({*(name for name, stop in changed.items() if stop), *(plan.waiting.keys() - changed.keys())}),
         recovered_providers=sorted(name for name, stop in changed.items() if not stop),
     )

@@ -20,7 +20,7 @@ from aura_cli.db.leases import identity
 from aura_cli.errors import UnreachableError
 from aura_cli.integrations.asking import Asker
 from aura_cli.integrations.catalogue import Catalogue
-from aura_cli.integrations.claims import Claim, Wanted, claim, release
+from aura_cli.integrations.claims import LEASE_SECONDS, Claim, Wanted, claim, prolong, release
 from aura_cli.integrations.settling import Book, Settled
 from aura_cli.integrations.strikes import ALIKE, AT_FAULT
 from aura_cli.integrations.verdicts import Outcome, Result
@@ -47,6 +47,7 @@ class Refresher:
     clock: Callable[[], datetime]
     told: Callable[[Settled], None]
     at_once: int = AT_ONCE
+    beat: float = LEASE_SECONDS / 3  # seconds after which turns that are under way are prolonged
     owner: str = field(default_factory=identity)
     busy: int = 0  # turns that were somebody else's, or not needed any more
     spared: int = 0  # turns not used, their provider having been stopped
@@ -55,6 +56,7 @@ class Refresher:
     _pending: set[str] = field(default_factory=set)
     _outcomes: "SimpleQueue[Outcome | None]" = field(default_factory=SimpleQueue)
     _places: threading.Semaphore = field(init=False)
+    _over: threading.Event = field(default_factory=threading.Event)
     _broken: Exception | None = None  # why nothing can be put down any more: the database, or a bug
     _unstored: list[Outcome] = field(default_factory=list)
 
@@ -68,6 +70,7 @@ class Refresher:
         """
         settler = threading.Thread(target=self._settle_all, daemon=True)
         settler.start()
+        threading.Thread(target=self._hold, daemon=True).start()
         pool = ThreadPoolExecutor(self.at_once, thread_name_prefix="refresh")
         try:
             for some in _batched(ids, min(TURNS, self.at_once)):
@@ -82,6 +85,7 @@ class Refresher:
             pool.shutdown(wait=True, cancel_futures=self.asker.wire.stop.is_set())
             self._outcomes.put(None)
             settler.join()
+            self._over.set()
             self._give_back()
         if isinstance(self._broken, DBAPIError):
             raise self._answers_wait() from self._broken
@@ -107,6 +111,10 @@ class Refresher:
         """One turn, in a thread of its own."""
         if self._broken or self.asker.wire.stop.is_set() or self._strikes[turn.provider.id] >= ALIKE:
             self.spared += 1
+            self._places.release()
+            return
+        if turn.is_taken_over and self.asker.spool.holds(turn.id):  # the provider may have rotated: the next run stores the answer
+            self.busy += 1
             self._places.release()
             return
         try:
@@ -154,6 +162,11 @@ class Refresher:
                 self._pending.discard(one.outcome.integration_id)
                 self.told(one)
         self._places.release(len(outcomes))
+
+    def _hold(self) -> None:
+        while not self._over.wait(self.beat):
+            with suppress(DBAPIError):  # they are a courtesy: what is stored is compared
+                prolong(self.engine, self.owner, list(self._pending))
 
     def _give_back(self) -> None:
         with suppress(DBAPIError):  # they end by themselves

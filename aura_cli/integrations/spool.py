@@ -81,6 +81,10 @@ class Spool:
         with suppress(OSError):
             path.unlink(missing_ok=True)
 
+    def holds(self, integration_id: str) -> bool:
+        """Whether an answer for this connection lies there."""
+        return any(self.folder.glob(f"{integration_id}-*"))
+
     def kept(self) -> Iterator[tuple[Path, Answer | None]]:
         """What lies there, oldest first; None for what no key opens. Drafts that somebody died over are taken away."""
         for path in sorted(self.folder.iterdir(), key=_age):

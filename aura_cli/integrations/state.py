@@ -131,10 +131,10 @@ class Seen:
         """Whether the provider said that these very secrets are worth nothing any more."""
         return self.known.health == Health.NEEDS_CONSENT and self.known.intent in (None, fingerprint(self.read))
 
-    @property
-    def cooling(self) -> bool:
-        """Whether it failed and is to be left alone for a while: unless the provider's file has changed since."""
-        return self.provider is not None and self.known.definition == definition(self.provider)
+    def rests(self, now: datetime) -> bool:
+        """Whether it failed and is left alone for a while: unless the provider's file has changed since."""
+        later = self.known.next_try_at is not None and self.known.next_try_at > now
+        return later and self.provider is not None and self.known.definition == definition(self.provider)
 
     def dies_unused(self, now: datetime) -> bool:
         """Whether its refresh token is half-way to dying of idleness, or of age where a refresh gives a new one."""
