@@ -185,7 +185,7 @@ def test_device(world: World) -> None:
 @pytest.mark.parametrize(("decision", "status", "told"), [("deny", 3, "Not allowed at GitHub"), ("", 8, "Nobody typed the code")])
 def test_device_refused(world: World, decision: str, status: int, told: str) -> None:
     """Denied, or never typed."""
-    waiting = world.waiting("github", "--device", "--timeout", "4")
+    waiting = world.waiting("github", "--device", "--timeout", "60" if decision else "4")
     code = waiting.hear(r"code (\S+)\.")
     if decision:
         world.sandbox("device", {"user_code": code, "decision": decision})
