@@ -77,6 +77,20 @@ def claim(
     return taken
 
 
+def hold(engine: Engine, one: Seen, owner: str) -> bool:
+    """Take a connection's turn for something else than a refresh; False where somebody has it."""
+    c, read = connections.c, one.read
+    with writing(engine) as connection:
+        holder = connection.execute(select(c.lease_owner).where(c.integration_id == read.id)).scalar()
+        free = c.lease_owner.is_(None) | (c.lease_expires_at <= utc_now())
+        free = free | (c.lease_owner == holder) if holder and is_dead(holder) else free
+        turn = {"lease_owner": owner, "lease_expires_at": moved_by(utc_now(), LEASE_SECONDS)}
+        row = {"integration_id": read.id, "user_id": read.user_id, "provider": read.provider}
+        taken = upsert(connection, connections).values(**row, **turn)
+        taken = taken.on_conflict_do_update(index_elements=["integration_id"], set_=turn, where=free)
+        return connection.execute(taken.returning(c.integration_id)).first() is not None
+
+
 def prolong(engine: Engine, owner: str, ids: Sequence[str]) -> None:
     """Keep turns that take longer than a lease: a provider is slow, or is asked by few at a time."""
     c = connections.c

@@ -10,7 +10,7 @@ import typer
 
 from aura_cli.console import brief
 from aura_cli.errors import AttentionNeeded, UsageError
-from aura_cli.integrations.health_commands import person, renewed
+from aura_cli.integrations.health_commands import keeper, person, renewed
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ def disconnect(ctx: typer.Context, provider: str = PROVIDER, user: str = USER) -
         return
     runtime.vault.require_sealing()
     runtime.authorise(one.copies)
+    if keeper(runtime).restore()["stored"]:  # of what an earlier refresh left behind: the newest tokens are those to revoke
+        one = Desk(runtime.engine, runtime.vault, runtime.catalogue).one(user_id, value)
     settings, clock = runtime.settings, runtime.clock
     done = Ender(runtime.engine, runtime.vault, runtime.catalogue, runtime.wire, settings, clock).end(one)
     runtime.console.result(done, lambda: _told(done))

@@ -9,17 +9,19 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, select
 
 from aura_cli.audit.log import Notice, record, tell_customers
-from aura_cli.db.engine import writing
+from aura_cli.db.engine import reading, writing
+from aura_cli.db.leases import identity
 from aura_cli.db.shared import integrations
 from aura_cli.db.types import among
 from aura_cli.errors import ConfigurationError, ConflictError, ServiceError, UnreachableError
 from aura_cli.integrations.asking import connection_values
 from aura_cli.integrations.catalogue import Catalogue
+from aura_cli.integrations.claims import hold, release
 from aura_cli.integrations.failures import Refused, scrubbed
 from aura_cli.integrations.oauth import client_of
 from aura_cli.integrations.provider import Provider, Request
 from aura_cli.integrations.state import Seen
-from aura_cli.integrations.store import find_by_id, same_secrets
+from aura_cli.integrations.store import Opened, find_by_id, same_secrets
 from aura_cli.integrations.tables import connections, granted, revocations
 from aura_cli.integrations.verify import accepted
 from aura_cli.integrations.wire import Wire
@@ -58,13 +60,22 @@ class Ender:
     def end(self, one: Seen) -> Disconnected:
         """Revoke and delete one connection, older rows of the same kind too.
 
-        Raises ConflictError where somebody connected it anew meanwhile: what is new stays.
+        Raises ConflictError where somebody refreshes it, whose new tokens would outlive it, or connected it anew: what is new stays.
         """
+        owner = identity()
+        if not hold(self.engine, one, owner):
+            raise ConflictError("It is being refreshed at this moment", "Nothing was changed; run this again")
+        try:
+            return self._ended(one)
+        finally:
+            release(self.engine, owner, [one.read.id])
+
+    def _ended(self, one: Seen) -> Disconnected:
+        with reading(self.engine) as connection:
+            _require_unchanged(one, find_by_id(connection, self.vault, one.read.id))
         revoked, error = self.revoke(one)
         with writing(self.engine) as connection:
-            now = find_by_id(connection, self.vault, one.read.id, lock=True)
-            if now is not None and not same_secrets(one.read, now):
-                raise ConflictError("It was changed meanwhile", "Nothing was deleted; look at it, and run this again")
+            _require_unchanged(one, find_by_id(connection, self.vault, one.read.id, lock=True))
             if error is not None and one.provider:
                 self._keep(connection, one, one.provider, error)
             rows = self._delete(connection, one)
@@ -88,7 +99,9 @@ class Ender:
         """Try revocations again that are due: how many succeeded, how many are left. After TRIES one is given up."""
         r, now = revocations.c, self.clock()
         with writing(self.engine) as connection:
-            due = connection.execute(select(revocations).where(r.next_try_at <= now).order_by(r.id).limit(200)).all()
+            due = connection.execute(
+                select(revocations).where(r.next_try_at <= now).order_by(r.id).limit(200).with_for_update(skip_locked=True)
+            ).all()
             if due:  # nobody else tries them meanwhile
                 later = now + timedelta(minutes=5)
                 connection.execute(revocations.update().where(among(r.id, [row.id for row in due])).values(next_try_at=later))
@@ -157,6 +170,11 @@ class Ender:
         return connection.execute(integrations.delete().where(among(i.id, ids))).rowcount
 
 
+def _require_unchanged(one: Seen, now: Opened | None) -> None:
+    if now is not None and not same_secrets(one.read, now):
+        raise ConflictError("It was changed meanwhile", "Nothing was deleted; look at it, and run this again")
+
+
 def revocation(one: Seen) -> Request | None:
     """The request that makes a connection's credentials worthless; None where the provider has none."""
     return _request(one.provider, by_hand=one.by_hand) if one.provider else None
@@ -170,4 +188,4 @@ def _request(provider: Provider, *, by_hand: bool) -> Request | None:
 def _is_dead(document: object) -> bool:
     """Whether a refusal says that the token is none (any more): what was wanted."""
     code = document.get("error") if isinstance(document, dict) else None
-    return code in ("invalid_token", "invalid_grant", "token_revoked", "unsupported_token_type", "invalid_auth")
+    return code in ("invalid_token", "invalid_grant", "token_revoked", "invalid_auth")
