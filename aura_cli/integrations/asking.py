@@ -13,7 +13,8 @@ from aura_cli.integrations.failures import Failure, Refused, scrubbed
 from aura_cli.integrations.provider import Provider
 from aura_cli.integrations.spool import Answer, Spool
 from aura_cli.integrations.state import Renewal, Seen, fingerprint
-from aura_cli.integrations.store import values_of
+from aura_cli.integrations.store import fields_of, values_of
+from aura_cli.integrations.template import names
 from aura_cli.integrations.verdicts import Outcome
 from aura_cli.integrations.verify import log_in
 from aura_cli.integrations.wire import Unsent, Wire
@@ -42,9 +43,11 @@ class Asker:
     def _outcome(self, turn: Claim) -> Outcome:
         read, known = turn.seen.read, turn.seen.known
         unanswered = known.intent_at if known.intent == fingerprint(read) else None
-        blank = Outcome(turn.provider, read.id, read.user_id, turn.held, turn.sent, self.clock(), unanswered=unanswered)
+        values = connection_values(self.settings, turn.seen, turn.provider)
+        alone = has_own_server(turn.provider, values)
+        blank = Outcome(turn.provider, read.id, read.user_id, turn.held, turn.sent, self.clock(), unanswered=unanswered, alone=alone)
         try:
-            return replace(blank, grant=self._grant(turn), at=self.clock())
+            return replace(blank, grant=self._grant(turn, values), at=self.clock())
         except Refused as refused:
             return replace(blank, failure=refused.failure, error=refused.message, retry_after=refused.retry_after)
         except Unsent as error:
@@ -58,9 +61,8 @@ class Asker:
         except ServiceError as error:
             return replace(blank, failure=Failure.PROVIDER_DOWN, error=error.message)
 
-    def _grant(self, turn: Claim) -> Grant:
+    def _grant(self, turn: Claim, values: dict[str, str]) -> Grant:
         provider, read = turn.provider, turn.seen.read
-        values = connection_values(self.settings, turn.seen, provider)
         if turn.renewal is Renewal.LOGIN:
             return log_in(self.wire, provider, values)
         try:
@@ -71,6 +73,14 @@ class Asker:
         if turn.renewal is Renewal.CLIENT:
             return oauth.own_token(self.wire, provider, client, scopes=scopes, values=values)
         return oauth.renew(self.wire, provider, client, token=turn.sent, scopes=scopes, values=values)
+
+
+def has_own_server(provider: Provider, values: Mapping[str, str]) -> bool:
+    """Whether new tokens are asked for at a server of the customer's own, not at the one that a provider has for everybody."""
+    login = provider.credentials.login if provider.credentials else None
+    url = (provider.oauth.refresh.url or provider.oauth.token_url) if provider.oauth else login.url if login else ""
+    host, fields = (url.partition("://")[2] or url).partition("/")[0], fields_of(provider)
+    return any(name in fields and not fields[name].choices and values.get(name) != fields[name].default for name in names(host))
 
 
 def connection_values(settings: Settings, one: Seen, provider: Provider) -> dict[str, str]:

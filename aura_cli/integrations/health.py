@@ -11,7 +11,7 @@ from aura_cli.db.engine import reading
 from aura_cli.db.shared import integrations
 from aura_cli.errors import NotFoundError
 from aura_cli.integrations.catalogue import Catalogue
-from aura_cli.integrations.state import CONSENT, CREDENTIALS, Health, Seen, scan
+from aura_cli.integrations.state import CONSENT, CREDENTIALS, Health, Known, Seen, scan
 from aura_cli.vault.keyring import KeyRing
 
 LABELS = (
@@ -110,7 +110,8 @@ def row_value(catalogue: Catalogue, provider: str) -> str:
 
 def listed(one: Seen, now: datetime) -> Listed:
     """A connection without what is secret in it."""
-    known, read = one.known, one.read
+    known, read, health = one.known, one.read, one.health(now)
+    trouble = known if health not in (Health.OK, Health.EXPIRED) else Known()  # of a connection that was made anew it is past
     return Listed(
         id=read.id,
         user=read.user_id,
@@ -119,7 +120,7 @@ def listed(one: Seen, now: datetime) -> Listed:
         label=known.label or label_in(read.metadata),
         account=known.account,
         name=known.name,
-        health=one.health(now),
+        health=health,
         expires_at=read.expiry,
         ends_at=one.ends_at,
         renewed=one.renewal is not None,
@@ -128,9 +129,9 @@ def listed(one: Seen, now: datetime) -> Listed:
         connected_at=one.connected_at,
         refreshed_at=known.refreshed_at,
         verified_at=known.verified_at,
-        failure=known.failure,
-        error=known.error,
-        next_try_at=known.next_try_at,
+        failure=trouble.failure,
+        error=trouble.error,
+        next_try_at=trouble.next_try_at,
         rows=one.copies,
     )
 

@@ -22,7 +22,7 @@ from aura_cli.integrations.asking import Asker
 from aura_cli.integrations.catalogue import Catalogue
 from aura_cli.integrations.claims import LEASE_SECONDS, Claim, Wanted, claim, prolong, release
 from aura_cli.integrations.settling import Book, Settled
-from aura_cli.integrations.strikes import ALIKE, AT_FAULT
+from aura_cli.integrations.strikes import ALIKE
 from aura_cli.integrations.verdicts import Outcome, Result
 
 AT_ONCE = 32
@@ -126,7 +126,7 @@ class Refresher:
             self._broken = self._broken or error
             self._places.release()
             return
-        self._strikes[turn.provider.id] = self._strikes[turn.provider.id] + 1 if outcome.failure in AT_FAULT else 0
+        self._strikes[turn.provider.id] = self._strikes[turn.provider.id] + 1 if outcome.is_at_fault else 0
         self._outcomes.put(outcome)
 
     def _settle_all(self) -> None:

@@ -132,8 +132,8 @@ def _write_facts(connection: Connection, decided: Sequence[tuple[Outcome, Verdic
 
 def _settled(one: Outcome, verdict: Verdict, known: Mapping[str, Known]) -> Settled:
     before, facts = known[one.integration_id], verdict.facts
-    was = is_broken(before.health, before.failures)
-    broken = is_broken(facts["health"], facts["failures"]) if facts else was
+    was = is_broken(before.health, before.failures, before.failure)
+    broken = is_broken(facts["health"], facts["failures"], facts["failure"]) if facts else was
     change = None if broken == was else "broken" if broken else "recovered"
     return Settled(one, verdict.result, verdict.error, change, before.label)
 

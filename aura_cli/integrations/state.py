@@ -122,7 +122,7 @@ class Seen:
         expired = self.read.expiry is not None and self.read.expiry <= now
         if expired and not self.renewal:
             return Health.NEEDS_CONSENT
-        if self.known.failures:
+        if self.known.failures and self.known.health != Health.NEEDS_CONSENT:
             return Health.FAILING
         return Health.EXPIRED if expired else Health.OK
 

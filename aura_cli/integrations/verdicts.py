@@ -36,7 +36,7 @@ class Outcome:
     """What came of asking `provider` with the secret `sent` that stands at `held`: a `grant`, or a `failure`.
 
     `spooled`: the answer's file. `recovered`: it is out of an earlier run's spool. `cut`: it was sent, and no answer came; `unanswered`:
-    when that happened before, with the same secret.
+    when that happened before, with the same secret. `alone`: it was asked at a server of the customer's own, which says nothing of others.
     """
 
     provider: Provider
@@ -53,6 +53,12 @@ class Outcome:
     recovered: bool = False
     unanswered: datetime | None = None
     cut: bool = False
+    alone: bool = False
+
+    @property
+    def is_at_fault(self) -> bool:
+        """Whether the application or the provider is at fault, and so for everybody."""
+        return self.failure in AT_FAULT and not (self.alone and self.failure is Failure.PROVIDER_DOWN)
 
 
 @dataclass(frozen=True)
@@ -78,14 +84,14 @@ def decide(outcome: Outcome, row: Opened | None, known: Known, now: datetime) ->
     assert outcome.failure, "an outcome without a grant has a failure"
     if outcome.failure is Failure.NEEDS_CONSENT:
         return _lost(outcome, row, known, now)
-    if outcome.failure in AT_FAULT:
+    if outcome.is_at_fault:
         return Verdict(Result.AT_FAULT, facts=_facts(outcome, known, {}), error=outcome.error)
     return _failing(outcome, known, now, outcome.error, outcome.failure)
 
 
-def is_broken(health: str, failures: int) -> bool:
-    """Whether a connection is in a state that somebody is told of, once."""
-    return health == Health.NEEDS_CONSENT or failures >= BROKEN_AFTER
+def is_broken(health: str, failures: int, failure: str | None) -> bool:
+    """Whether a connection is in a state that somebody is told of, once. Who lost their consent stays so until a refresh succeeds."""
+    return Health.NEEDS_CONSENT in (health, failure) or failures >= BROKEN_AFTER
 
 
 def cool_down(failures: int, retry_after: float | None = None) -> timedelta:

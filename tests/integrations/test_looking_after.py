@@ -1,5 +1,6 @@
 """list, show, verify, access-token and disconnect: what a person sees of connections, and what they end."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,7 @@ from aura_cli.audit.tables import operator_log
 from aura_cli.db.engine import reading, writing
 from aura_cli.db.shared import audit_logs, integrations
 from aura_cli.integrations.tables import connections, revocations
+from aura_cli.outbox.tables import outbox
 from tests.parts.program import Aura
 from tests.parts.providers import Town, town_of
 
@@ -157,3 +159,35 @@ def test_nothing_of_ours_is_left_of_a_connection(town: Town) -> None:
     town("disconnect", "linear", "--user", user)
     with reading(town.engine) as connection:
         assert connection.execute(select(connections)).first() is None
+
+
+def test_disconnect_while_it_is_refreshed(town: Town) -> None:
+    """Nothing is revoked or deleted while new tokens are on their way, which would live on at the provider."""
+    [user] = town.people(1)
+    [row] = town.connect("linear", [user])
+    town.order("slow", value=4.0, request="refresh")
+    process = town.aura.start("integrations", "refresh", "--json", env=town.env)
+    while town.asked() == 0 and process.poll() is None:
+        time.sleep(0.01)
+    assert town("disconnect", "linear", "--user", user).exit == 6
+    assert process.communicate(timeout=60)
+    assert (process.returncode, town.asked("revoke"), town.known(row).health) == (0, 0, "ok")
+    assert town("disconnect", "linear", "--user", user, "--json").json["revoked"] == "yes"
+    assert count(town) == 0
+
+
+def test_connected_anew_in_the_web_app(town: Town) -> None:
+    """What was wrong before is not said of the new connection; that it is well again is told once it was refreshed."""
+    [user] = town.people(1)
+    [row] = town.connect("linear", [user])
+    town.order("invalid_grant")
+    town.refresh(exit=3)
+    columns = town.tokens(next(iter(town.state.consents_of("linear"))))
+    town.change(row, **columns, token_expiry=datetime.now(UTC) + timedelta(hours=1))
+    [shown] = town("list", "--json").json
+    assert (shown["health"], shown["failure"], shown["error"]) == ("ok", None, None)
+    town.lapse(row)
+    assert town.refresh()["refreshed"] == 1
+    with reading(town.engine) as connection:
+        alerts = connection.execute(select(outbox.c.payload).where(outbox.c.kind == "alert").order_by(outbox.c.id)).scalars()
+        assert [alert["what"] for alert in alerts] == ["broken", "recovered"]
