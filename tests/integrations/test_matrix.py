@@ -182,7 +182,7 @@ def said(process: "subprocess.Popen[str]", pattern: str) -> str:
 
 def ended(process: "subprocess.Popen[str]", text: str | None = None) -> Completed:
     """Give it `text`, and wait for its end."""
-    out, err = process.communicate(text, timeout=30)
+    out, err = process.communicate(text, timeout=90)
     return Completed(process.returncode, out, err)
 
 
