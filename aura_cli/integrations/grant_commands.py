@@ -46,7 +46,7 @@ def access_token(
     """
     from aura_cli.audit.log import record
     from aura_cli.db.engine import writing
-    from aura_cli.integrations.health import row_value
+    from aura_cli.integrations.health import Desk, row_value
     from aura_cli.integrations.provider import ACCESS
 
     runtime: Runtime = ctx.obj
@@ -54,6 +54,12 @@ def access_token(
         raise UsageError("An access token is a secret, and would be printed", "Add --reveal where nobody looks on")
     value = row_value(runtime.catalogue, provider)
     user_id = person(runtime, user)
+    if runtime.options.dry_run:
+        one = Desk(runtime.engine, runtime.vault, runtime.catalogue).one(user_id, value)
+        runtime.check_binding()
+        due = "be refreshed, and its token " if one.is_due(runtime.clock(), FRESH) else ""
+        runtime.console.say(f"{value} of {user} would {due}be printed. Nothing was sent or written")
+        return
     runtime.authorise(1)
     one = renewed(runtime, user_id, value, FRESH)
     token = one.read.secrets.get(ACCESS)

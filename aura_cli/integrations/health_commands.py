@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from aura_cli.console import Format, described
-from aura_cli.errors import AttentionNeeded, PartialFailure, UsageError
+from aura_cli.errors import AttentionNeeded, NotFoundError, PartialFailure, UsageError
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def verify(
     some = list(_desk(runtime).seen(chosen))
     found = [checked for _, checked in checker.check(some, dry_run=dry_run)]
     if not some and who:
-        raise UsageError(f"{who} has no such connection", "aura integrations list shows what there is")
+        raise NotFoundError(f"{who} has no such connection", "aura integrations list shows what there is")
     runtime.console.listing(found, ("provider", "result", "label", "error", "user"))
     _tell_checked(found)
 
@@ -136,6 +136,8 @@ def refresh(
     runtime: Runtime = ctx.obj
     wanted = Wanted(span(within, "--within"), force)
     value = row_value(runtime.catalogue, provider) if provider else None
+    if value and runtime.catalogue.of_row(value) is None:
+        runtime.catalogue.get(value)  # says that there is none: a slip in a crontab would leave everybody's tokens to run out
     chosen = Chosen(person(runtime, who) if who else None, value, rotating, limit)
     work = keeper(runtime)
     runtime.check_binding()

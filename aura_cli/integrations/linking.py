@@ -96,7 +96,8 @@ def set_out(connection: Connection, vault: KeyRing, link: Link) -> Consent | Non
     oauth = link.wish.provider.oauth
     assert oauth
     consent = Consent.begin(oauth, link.redirect_uri)
-    until = max(timedelta(seconds=link.seconds_left), _TO_CONSENT)
+    left = timedelta(seconds=link.seconds_left)
+    until = max(left, _TO_CONSENT) if link.status is Status.OPEN else left  # once: else a link could be kept open for ever
     sealed = vault.seal(json.dumps({"fields": dict(link.wish.fields), "verifier": consent.verifier}))
     c = connect_links.c
     changed = (

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
@@ -151,6 +152,20 @@ def test_expired(reachable: Reachable) -> None:
     done = waiting.end()
     assert (done.exit, "Nobody finished in time" in done.err) == (8, True)
     assert not reachable.world.rows()
+
+
+def test_nobody_keeps_a_link_open(reachable: Reachable) -> None:
+    """Who sets out late has time to consent; setting out again and again gives no more of it."""
+    link = reachable.link("github")
+    left = []
+    for _ in range(2):
+        with writing(reachable.world.engine) as connection:
+            connection.execute(update(connect_links).values(expires_at=datetime.now(UTC) + timedelta(minutes=1)))
+        out(link)
+        with reading(reachable.world.engine) as connection:
+            left.append(connection.execute(select(connect_links.c.expires_at)).scalar_one() - datetime.now(UTC))
+    assert left[0] > timedelta(minutes=8)
+    assert left[1] < timedelta(minutes=2)
 
 
 def test_another_account(reachable: Reachable) -> None:

@@ -78,6 +78,8 @@ def test_verify(town: Town) -> None:
     assert (kept["health"], bool(kept["label"])) == ("ok", True)
     assert town("verify").exit == 2
     assert town("verify", users[0], "linear").exit == 0
+    assert town("verify", users[0], "slack").exit == 5
+    assert town("refresh", "--provider", "liner").exit == 5
 
 
 def test_verify_marks_nobody_for_a_token_that_only_ran_out(town: Town) -> None:
@@ -96,6 +98,9 @@ def test_access_token(town: Town) -> None:
     [user] = town.people(1)
     [row] = town.connect("linear", [user])
     assert town("access-token", "linear", "--user", user).exit == 2
+    before = town.row(row)
+    planned = town("access-token", "linear", "--user", user, "--reveal", "-n")
+    assert (planned.exit, planned.out, town.row(row), town.asked()) == (0, "", before, 0), planned.err
     done = town("access-token", "linear", "--user", user, "--reveal")
     assert done.exit == 0, done.err
     assert done.out == town.secret(row, "access_token") + "\n"
