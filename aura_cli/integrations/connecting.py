@@ -18,6 +18,7 @@ from aura_cli.db.types import utc_now
 from aura_cli.errors import ConflictError
 from aura_cli.integrations.answers import Grant
 from aura_cli.integrations.consent import Consent, Parameters, answered
+from aura_cli.integrations.health import label_in
 from aura_cli.integrations.oauth import Client, authorize_url, exchange
 from aura_cli.integrations.provider import ACCESS, REFRESH, Provider
 from aura_cli.integrations.state import CONSENT, CREDENTIALS
@@ -75,6 +76,7 @@ class Standing:
     label: str | None
     scopes: tuple[str, ...]
     older: int  # further rows of the same user and provider
+    is_the_web_apps: bool = False  # its label
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,12 @@ def is_another(known: Standing | None, gained: Gained) -> bool:
         return False
     if known.account and gained.account.id:
         return known.account != gained.account.id
-    return bool(known.label and gained.account.label and not known.account and known.label != gained.account.label)
+    mine, theirs = known.label, gained.account.label
+    if known.account or not mine or not theirs:
+        return False
+    if known.is_the_web_apps:  # it has labels of its own: an e-mail address is the same in both
+        return "@" in mine and "@" in theirs and " " not in theirs and mine.casefold() != theirs.casefold()
+    return mine != theirs
 
 
 def stored(means: Means, wish: Wish, gained: Gained, *, replaces: bool = False, then: Then | None = None) -> Connected:
@@ -264,7 +271,8 @@ def _standing(connection: Connection, means: Means, wish: Wish) -> tuple[Standin
     c = connections.c
     seen = connection.execute(select(c.method, c.account, c.label).where(c.integration_id == read.id)).first()
     method, account, label = seen or (None, None, None)
-    return Standing(read.id, method, account, label, read.scopes or (), len(read.older)), read
+    named = label or label_in(read.metadata)
+    return Standing(read.id, method, account, named, read.scopes or (), len(read.older), named is not None and label is None), read
 
 
 def _emptying(gained: Gained, read: Opened | None) -> Content:

@@ -276,6 +276,18 @@ def test_another_account(world: World) -> None:
     assert (row["id"], row["label"], row["refresh_token"]) == (before["id"], "bob@github.example.com", None)
 
 
+def test_another_account_than_the_web_apps(world: World) -> None:
+    """By e-mail address, where both say one: its refresh token would otherwise bring the former account back."""
+    row = {"user_id": world.ada, "provider": "github", "metadata": {"email": "Ada@GitHub.example.com"}}
+    with writing(world.engine) as connection:
+        connection.execute(integrations.insert().values(row))
+    for account, exit_code in (("bob", 6), ("ada", 0)):
+        waiting = world.waiting("github")
+        visit(consent(waiting.url, account=account))
+        done = waiting.end()
+        assert (done.exit, "is connected as Ada@GitHub.example.com" in done.err) == (exit_code, exit_code == 6), done.err
+
+
 def test_a_row_of_the_web_apps(world: World) -> None:
     """What the web app connected is written over, its metadata kept; of duplicated rows the newest, and it is said."""
     with writing(world.engine) as connection:
