@@ -1,26 +1,16 @@
 """list, show, verify, access-token and disconnect: what a person sees of connections, and what they end."""
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
 from aura_cli.audit.tables import operator_log
 from aura_cli.db.engine import reading, writing
 from aura_cli.db.shared import audit_logs, integrations
 from aura_cli.integrations.tables import connections, revocations
 from aura_cli.outbox.tables import outbox
-from tests.parts.program import Aura
-from tests.parts.providers import Town, town_of
-
-
-@pytest.fixture
-def town(aura: Aura, engine: Engine, database_url: str) -> Iterator[Town]:
-    """Nobody connected yet, on a database of each kind."""
-    with town_of(aura, engine, database_url) as made:
-        yield made
+from tests.parts.providers import Town
 
 
 def count(town: Town) -> int:

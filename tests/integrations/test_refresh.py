@@ -4,12 +4,11 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
 from aura_cli.audit.tables import operator_log
 from aura_cli.db.engine import reading, writing
@@ -17,15 +16,7 @@ from aura_cli.db.shared import audit_logs
 from aura_cli.integrations.store import fields_of
 from aura_cli.integrations.tables import connections, provider_states
 from aura_cli.outbox.tables import outbox
-from tests.parts.program import Aura
-from tests.parts.providers import Town, key_ring, town_of
-
-
-@pytest.fixture
-def town(aura: Aura, engine: Engine, database_url: str) -> Iterator[Town]:
-    """Nobody connected yet, on a database of each kind."""
-    with town_of(aura, engine, database_url) as made:
-        yield made
+from tests.parts.providers import Town, key_ring
 
 
 def alerts(town: Town) -> list[dict[str, Any]]:

@@ -1,11 +1,10 @@
 """Providers that are stopped: for how long, and for whose sake."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
 from aura_cli.db.engine import reading, writing
 from aura_cli.integrations.asking import has_own_server
@@ -14,15 +13,7 @@ from aura_cli.integrations.failures import Failure
 from aura_cli.integrations.state import definition
 from aura_cli.integrations.tables import provider_states
 from aura_cli.integrations.verdicts import Outcome
-from tests.parts.program import Aura
-from tests.parts.providers import Town, town_of
-
-
-@pytest.fixture
-def town(aura: Aura, engine: Engine, database_url: str) -> Iterator[Town]:
-    """Nobody connected yet, on a database of each kind."""
-    with town_of(aura, engine, database_url) as made:
-        yield made
+from tests.parts.providers import Town
 
 
 def pause(town: Town) -> timedelta:

@@ -4,9 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-import pytest
-from sqlalchemy import Engine
-
 from aura_cli.db.engine import writing
 from aura_cli.db.leases import identity
 from aura_cli.integrations.answers import Grant
@@ -20,17 +17,9 @@ from aura_cli.integrations.spool import Answer, Spool
 from aura_cli.integrations.tables import connections, provider_states
 from aura_cli.integrations.wire import Wire
 from aura_cli.settings import Setting, Settings
-from tests.parts.program import Aura
-from tests.parts.providers import Town, town_of
+from tests.parts.providers import Town
 
 DUE = Wanted(timedelta(minutes=15))
-
-
-@pytest.fixture
-def town(aura: Aura, engine: Engine, database_url: str) -> Iterator[Town]:
-    """Nobody connected yet, on a database of each kind."""
-    with town_of(aura, engine, database_url) as made:
-        yield made
 
 
 def now() -> datetime:
