@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy
 
 from tests.parts.postgres import Server
-from tests.parts.program import REPOSITORY
+from tests.parts.program import REPOSITORY, Aura
 from tests.parts.sampling import WHOLE, sample
 
 
@@ -82,3 +82,45 @@ def test_sample_is_seeded() -> None:
     assert sample(cases, 200) == list(cases)
     assert sample(cases, 5) == (list(cases) if WHOLE else sorted(sample(cases, 5)))
     assert WHOLE or len(set(sample(cases, 5)) & set(sample(cases, 5, seed=1))) < 5
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "given"),
+    [
+        (("users", "list", "--json"), {}, None),
+        (("db", "status"), {"DATABASE_URL": "nonsense://"}, None),
+        (("env", "show"), {"AURA_OPERATOR": "ünï\udcff", "HOME": ""}, ""),
+        (("webhooks", "send", "--file", "event.json", "--to", "http://127.0.0.1:9/"), {"STRIPE_WEBHOOK_SECRET": "whsec_x"}, None),
+        (("nothing",), {}, "said\n"),
+        (("--help",), {"COLUMNS": "60", "TERM": "xterm"}, None),
+    ],
+    ids=lambda part: "-".join(part) if isinstance(part, tuple) else "",
+)
+def test_forked_is_like_fresh(aura: Aura, words: tuple[str, ...], env: dict[str, str], given: str | None) -> None:
+    """A run of the program that was forked ends as one that was started does, with the same words; a file is found where it runs."""
+    (aura.work / "event.json").write_bytes(b"[]")
+    fresh = Aura(aura.directory, fresh=True)(*words, env=env, input=given)
+    assert Aura(aura.directory, fresh=False)(*words, env=env, input=given) == fresh
+    assert fresh.out + fresh.err
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_started_run_is_a_process_of_its_own(aura: Aura, fresh: bool) -> None:
+    """Forked or not: it is told what to do on its standard input, killed by its number, stopped by signals, and given up in time."""
+    run = Aura(aura.directory, fresh=fresh)
+    env = {"AURA_PROVIDERS_DIR": "", "DATABASE_URL": f"sqlite:///{aura.directory}/aura.db", "AURA_ENV": "development"}
+    assert run("db", "upgrade", env=env).exit == 0
+    with run.start("sandbox", "--users", "20", env=env) as one, run.start("sandbox", "--users", "20", env=env) as other:
+        assert one.stdout
+        assert other.stdout
+        assert one.stdout.readline()
+        assert other.stdout.readline()
+        assert one.pid != other.pid
+        assert one.poll() is None
+        with pytest.raises(subprocess.TimeoutExpired):
+            one.wait(0.05)
+        os.kill(one.pid, signal.SIGKILL)
+        other.send_signal(signal.SIGINT)
+        assert (one.wait(20), other.wait(20), one.poll()) == (-9, 130, -9)
+    with pytest.raises(subprocess.TimeoutExpired):
+        run("sandbox", "--users", "20", env=env, timeout=0.5)

@@ -30,7 +30,7 @@ State = tuple[Any, Any]
 
 
 @pytest.fixture
-def books(database_url: str, tmp_path: Path) -> Iterator[Books]:
+def books(migrated: None, database_url: str, tmp_path: Path) -> Iterator[Books]:
     """160 people and every kind of drift, once on each database."""
     with opened(database_url, PEOPLE, tmp_path, drift=True) as found:
         yield found

@@ -36,7 +36,7 @@ Start = Callable[..., World]
 
 
 @pytest.fixture
-def start(database_url: str, tmp_path: Path) -> Iterator[Start]:
+def start(migrated: None, database_url: str, tmp_path: Path) -> Iterator[Start]:
     """`start(person, …)` gives a world of them."""
     with ExitStack() as stack:
 

@@ -1,25 +1,13 @@
 """The outbox gives each effect to one worker at a time, and never loses one."""
 
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 
-import pytest
 from sqlalchemy import Engine, select, update
 
-from aura_cli.db.engine import connect, reading, writing
-from aura_cli.db.migrate import upgrade
+from aura_cli.db.engine import reading, writing
 from aura_cli.outbox.queue import ATTEMPTS, Effect, claim, enqueue, settle
 from aura_cli.outbox.tables import outbox
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    """A migrated database of each kind."""
-    engine = connect(database_url.replace("postgresql://", "postgresql+psycopg://"))
-    upgrade(engine)
-    yield engine
-    engine.dispose()
 
 
 def ask(engine: Engine, *keys: str) -> list[bool]:

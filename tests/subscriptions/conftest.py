@@ -12,7 +12,7 @@ Keep = Callable[..., Books]
 
 
 @pytest.fixture
-def keep(database_url: str, tmp_path: Path) -> Iterator[Keep]:
+def keep(migrated: None, database_url: str, tmp_path: Path) -> Iterator[Keep]:
     """`keep(person, …)` gives books of these people that agree on both sides."""
     with ExitStack() as open_:
         yield lambda *people: open_.enter_context(opened(database_url, population(*people), tmp_path))

@@ -31,7 +31,7 @@ PEOPLE = build(250, 3, NOW)
 
 
 @pytest.fixture
-def books(postgres_database: str, tmp_path: Path) -> Iterator[Books]:
+def books(migrated: None, postgres_database: str, tmp_path: Path) -> Iterator[Books]:
     """250 people and every kind of drift."""
     with opened(postgres_database, PEOPLE, tmp_path, drift=True) as found:
         yield found
@@ -169,7 +169,7 @@ def test_one_person_s_subscriptions(aura: Aura, books: Books) -> None:
 
 
 @pytest.mark.parametrize("seed", sample(range(10), 2))
-def test_figures_against_a_computation_by_hand(database_url: str, tmp_path: Path, seed: int) -> None:
+def test_figures_against_a_computation_by_hand(migrated: None, database_url: str, tmp_path: Path, seed: int) -> None:
     """Counts, monthly revenue and trials that end, from the population itself."""
     people = build(300, seed, NOW)
     with opened(database_url, people, tmp_path) as books:

@@ -16,7 +16,7 @@ USER = ONE.uuid
 
 
 @pytest.fixture
-def books(postgres_database: str, tmp_path: Path) -> Iterator[Books]:
+def books(migrated: None, postgres_database: str, tmp_path: Path) -> Iterator[Books]:
     """Three people, of whom the first two pay and the third never did; everybody's rows are wrong."""
     with opened(postgres_database, population(ONE, TWO, person(3, customer=None)), tmp_path) as found:
         found.sql("UPDATE subscriptions SET status = 'past_due'")

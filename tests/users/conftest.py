@@ -8,8 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, select
 
-from aura_cli.db.engine import connect, reading
-from aura_cli.db.migrate import upgrade
+from aura_cli.db.engine import reading
 from aura_cli.db.shared import users
 from aura_cli.sandbox.generation import build
 from aura_cli.sandbox.population import Population
@@ -20,27 +19,6 @@ from tests.parts.program import Aura, Completed
 
 NUMBERS = ["scanned", "created", "updated", "unchanged", "missing", "failed", "complete", "dry_run", "duration_s"]
 POPULATION = build(250, seed=7, now=1_795_000_000)
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    """A fresh database with our schema, on SQLite and on PostgreSQL."""
-    with upgraded(database_url) as engine:
-        yield engine
-
-
-class upgraded:  # noqa: N801 (a context manager)
-    """An engine for an address as the settings hold it, once the schema is there; disposed of afterwards."""
-
-    def __init__(self, url: str) -> None:
-        self.engine = connect(url.replace("postgresql://", "postgresql+psycopg://"))
-
-    def __enter__(self) -> Engine:
-        upgrade(self.engine)
-        return self.engine
-
-    def __exit__(self, *_: object) -> None:
-        self.engine.dispose()
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from tests.parts.postgres import Pooler
 from tests.parts.privy import PAGE, Pages, configuration, serving
 from tests.parts.program import Aura, Completed
 from tests.parts.sampling import sample
-from tests.users.conftest import counts, state, upgraded
+from tests.users.conftest import counts, state
 
 USERS = [user_object(person) for person in build(730, seed=11, now=1_795_000_000).people]
 LAST = (len(USERS) - 1) // PAGE
@@ -52,6 +52,17 @@ class Holding:
 
 def sync(aura: Aura, pages: Pages, url: str, *arguments: str) -> Completed:
     return aura("users", "sync", "--json", *arguments, env=configuration(pages.base, url))
+
+
+def until_stored(engine: Engine, pages: int) -> None:
+    """Wait, at most half a minute, until so many pages of users have been written."""
+    deadline = time.monotonic() + 30
+    while True:
+        with reading(engine) as connection:
+            if (found := connection.execute(select(func.count()).select_from(users)).scalar_one()) == pages * PAGE:
+                return
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
 
 
 def test_a_page_that_is_not_json(aura: Aura, engine: Engine, database_url: str, privy: Pages) -> None:
@@ -132,7 +143,7 @@ def test_a_signal_stops_it_at_a_safe_point(
     privy.hold = holding
     process = aura.start("users", "sync", env=configuration(privy.base, database_url))
     assert holding.arrived.wait(30)
-    time.sleep(0.3)  # for the pages before to be written
+    until_stored(engine, 4)
     process.send_signal(number)
     assert process.wait(10) == code
     holding.go.set()
@@ -197,7 +208,7 @@ def test_a_lease_that_was_lost_writes_nothing_more(aura: Aura, engine: Engine, d
     privy.hold = holding
     first = aura.start("users", "sync", env=configuration(privy.base, database_url))
     assert holding.arrived.wait(30)
-    time.sleep(0.3)
+    until_stored(engine, 2)
     with writing(engine) as connection:
         connection.execute(leases.delete())
     with lease(engine, LEASE):
@@ -207,6 +218,7 @@ def test_a_lease_that_was_lost_writes_nothing_more(aura: Aura, engine: Engine, d
         assert connection.execute(select(func.count()).select_from(users)).scalar() == 2 * PAGE
 
 
+@pytest.mark.usefixtures("migrated")
 @pytest.mark.parametrize("through", ["sqlite", "pgbouncer"])
 def test_five_thousand(aura: Aura, request: pytest.FixtureRequest, through: str) -> None:
     """5,000 users on SQLite and through PgBouncer in transaction mode; the second run changes nothing, the third finds 50 changes."""
@@ -214,7 +226,7 @@ def test_five_thousand(aura: Aura, request: pytest.FixtureRequest, through: str)
     pooler: Pooler | None = None if through == "sqlite" else request.getfixturevalue("pgbouncer")
     url = pooler.url(direct) if pooler else direct
     many = [user_object(person) for person in build(5_000, seed=12, now=1_795_000_000).people]
-    with upgraded(direct), serving(Pages(many)) as pages:
+    with serving(Pages(many)) as pages:
         assert counts(sync(aura, pages, url).json) == (5_000, 5_000, 0, 0, 0, 0)
         assert counts(sync(aura, pages, url).json) == (5_000, 0, 0, 5_000, 0, 0)
         renamed = {"type": "farcaster", "display_name": "Somebody Else"}

@@ -22,7 +22,7 @@ def listener(aura: Aura, engine: Engine, database_url: str) -> Iterator[Served]:
 
 
 @pytest.fixture
-def operated(aura: Aura, database_url: str, tmp_path: Path) -> Iterator[Operated]:
+def operated(aura: Aura, migrated: None, database_url: str, tmp_path: Path) -> Iterator[Operated]:
     """Two people who lived, nothing delivered yet; `operated(…)` is `aura webhooks …` on them."""
     population = newcomers(2)
     with opened(database_url, population, tmp_path) as books:
