@@ -20,7 +20,7 @@ from aura_cli.integrations.answers import Grant
 from aura_cli.vault.keyring import KeyRing
 from aura_cli.vault.sealing import Unreadable
 
-FOLDER = "spool"
+FOLDER, DRAFT = "spool", ".part"
 _DEAD = 3600  # seconds
 
 
@@ -63,7 +63,7 @@ class Spool:
         record = {**vars(answer), "grant": vars(answer.grant), "at": answer.at.isoformat()}
         content = self.vault.seal(json.dumps(record)).encode()
         path = self.folder / f"{answer.integration_id}-{token_hex(6)}"
-        draft = path.with_suffix(".part")
+        draft = path.with_suffix(DRAFT)
         try:
             with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 (a descriptor)
                 file.write(content)
@@ -82,13 +82,13 @@ class Spool:
             path.unlink(missing_ok=True)
 
     def holds(self, integration_id: str) -> bool:
-        """Whether an answer for this connection lies there."""
-        return any(self.folder.glob(f"{integration_id}-*"))
+        """Whether an answer for this connection lies there; a draft that somebody died over is none."""
+        return any(path.suffix != DRAFT for path in self.folder.glob(f"{integration_id}-*"))
 
     def kept(self) -> Iterator[tuple[Path, Answer | None]]:
         """What lies there, oldest first; None for what no key opens. Drafts that somebody died over are taken away."""
         for path in sorted(self.folder.iterdir(), key=_age):
-            if path.suffix != ".part":
+            if path.suffix != DRAFT:
                 yield path, self._read(path)
             elif time.time() - _age(path) > _DEAD:
                 self.forget(path)
