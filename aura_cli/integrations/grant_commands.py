@@ -34,6 +34,16 @@ class Revealed:
     expires_at: datetime | None
 
 
+@dataclass(frozen=True)
+class Foreseen:
+    """What `-n` shows: what would become of a connection, in words."""
+
+    provider: str
+    user: str
+    outcome: str
+    dry_run: bool = True
+
+
 def access_token(
     ctx: typer.Context,
     provider: str = PROVIDER,
@@ -46,44 +56,42 @@ def access_token(
     """
     from aura_cli.audit.log import record
     from aura_cli.db.engine import writing
-    from aura_cli.integrations.health import Desk, row_value
+    from aura_cli.integrations.health import Desk
     from aura_cli.integrations.provider import ACCESS
 
     runtime: Runtime = ctx.obj
     if not reveal:
         raise UsageError("An access token is a secret, and would be printed", "Add --reveal where nobody looks on")
-    value = row_value(runtime.catalogue, provider)
     user_id = person(runtime, user)
     if runtime.options.dry_run:
-        one = Desk(runtime.engine, runtime.vault, runtime.catalogue).one(user_id, value)
-        runtime.check_binding()
+        one = Desk(runtime.engine, runtime.vault, runtime.catalogue).one(user_id, provider)
         due = "be refreshed, and its token " if one.is_due(runtime.clock(), FRESH) else ""
-        runtime.console.say(f"{value} of {user} would {due}be printed. Nothing was sent or written")
+        _foresee(runtime, Foreseen(one.read.provider, user_id, f"would {due}be printed"), user)
         return
     runtime.authorise(1)
-    one = renewed(runtime, user_id, value, FRESH)
+    one = renewed(runtime, user_id, provider, FRESH)
     token = one.read.secrets.get(ACCESS)
-    _require_good(one, token, runtime.clock())
+    _require_good(one, token, runtime.clock(), f"aura integrations connect {provider} --user {user}")
     with writing(runtime.engine) as connection:
-        details = {"provider": value}
+        details = {"provider": one.read.provider}
         record(connection, runtime.settings.operator, "integrations.access_token", one.read.id, user_id=user_id, details=details)
-    found = Revealed(value, user_id, token or "", one.read.expiry)
+    found = Revealed(one.read.provider, user_id, token or "", one.read.expiry)
     if runtime.options.as_json:
         runtime.console.result(found, lambda: ())
     else:
         runtime.console.emit(found.access_token)
 
 
-def _require_good(one: Seen, token: str | None, now: datetime) -> None:
-    """Raise AttentionNeeded for a token that is none, or worth nothing any more."""
+def _require_good(one: Seen, token: str | None, now: datetime, again: str) -> None:
+    """Raise AttentionNeeded for a token that is none, or worth nothing any more; `again` is the command that makes another."""
     from aura_cli.integrations.state import Health
 
     health = one.health(now)
     if not token or health in (Health.UNREADABLE, Health.NEEDS_CONSENT):
         said = f": {one.known.error}" if one.known.error else ""
-        raise AttentionNeeded(f"There is no good access token: this connection is {health}{said}", "It has to be connected anew")
+        raise AttentionNeeded(f"There is no good access token: this connection is {health}{said}", again)
     if one.read.expiry and one.read.expiry <= now:
-        raise AttentionNeeded(f"The access token expired at {brief(one.read.expiry)}, and could not be renewed", one.known.error or "")
+        raise AttentionNeeded(f"The access token expired at {brief(one.read.expiry)}, and could not be renewed", one.known.error or again)
 
 
 def disconnect(ctx: typer.Context, provider: str = PROVIDER, user: str = USER) -> None:
@@ -92,25 +100,33 @@ def disconnect(ctx: typer.Context, provider: str = PROVIDER, user: str = USER) -
     What cannot be revoked now is tried again by aura integrations refresh.
     Example: aura integrations disconnect slack --user ada@example.com
     """
-    from aura_cli.integrations.health import Desk, row_value
+    from aura_cli.integrations.health import Desk
     from aura_cli.integrations.revoke import Ender, revocation
 
     runtime: Runtime = ctx.obj
-    user_id, value = person(runtime, user), row_value(runtime.catalogue, provider)
-    one = Desk(runtime.engine, runtime.vault, runtime.catalogue).one(user_id, value)
+    user_id = person(runtime, user)
+    one = Desk(runtime.engine, runtime.vault, runtime.catalogue).one(user_id, provider)
     _tell_of_others(runtime, one, provider)
     if runtime.options.dry_run:
-        runtime.check_binding()
         way = "revoked and deleted" if revocation(one) else "deleted; the provider offers no way to revoke it"
-        runtime.console.say(f"{value} of {user} would be {way}. Nothing was changed")
+        _foresee(runtime, Foreseen(one.read.provider, user_id, f"would be {way}"), user)
         return
     runtime.vault.require_sealing()
     runtime.authorise(one.copies)
     if keeper(runtime).restore()["stored"]:  # of what an earlier refresh left behind: the newest tokens are those to revoke
-        one = Desk(runtime.engine, runtime.vault, runtime.catalogue).one(user_id, value)
+        one = Desk(runtime.engine, runtime.vault, runtime.catalogue).one(user_id, provider)
     settings, clock = runtime.settings, runtime.clock
     done = Ender(runtime.engine, runtime.vault, runtime.catalogue, runtime.wire, settings, clock).end(one)
     runtime.console.result(done, lambda: _told(done))
+
+
+def _foresee(runtime: Runtime, found: Foreseen, user: str) -> None:
+    """Tell it without a word on standard output, which a script takes for the token; `--json` has its object there."""
+    runtime.check_binding()
+    if runtime.options.as_json:
+        runtime.console.result(found, lambda: ())
+    else:
+        runtime.console.say(f"{found.provider} of {user} {found.outcome}. Nothing was sent or written")
 
 
 def _tell_of_others(runtime: Runtime, one: Seen, provider: str) -> None:

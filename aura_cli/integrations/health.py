@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine
+from sqlalchemy import ColumnElement, Engine, select
 
 from aura_cli.db.engine import reading
 from aura_cli.db.shared import integrations
@@ -95,17 +95,28 @@ class Desk:
             yield from scan(connection, self.vault, self.catalogue, *chosen.conditions())
 
     def one(self, user_id: str, provider: str) -> Seen:
-        """A user's connection. Raises NotFoundError."""
-        found = next(self.seen(Filter(user_id, provider)), None)
+        """A user's connection with what a person named. Raises NotFoundError."""
+        value = self.row_value(provider)
+        found = next(self.seen(Filter(user_id, value)), None)
         if found is None:
-            raise NotFoundError(f"{user_id} is not connected with {provider}", f"aura integrations connect {provider} --user {user_id}")
+            entry = self.catalogue.providers.get(provider.lower()) or self.catalogue.of_row(value)
+            hint = f"aura integrations connect {entry.id} --user {user_id}" if entry else "aura integrations list shows what there is"
+            raise NotFoundError(f"{user_id} is not connected with {provider}", hint)
         return found
 
+    def row_value(self, provider: str) -> str:
+        """The web app's value in rows for what a person named: a catalogue's id, or the value itself, of whichever row there is.
 
-def row_value(catalogue: Catalogue, provider: str) -> str:
-    """The web app's value in rows for what a person named: a catalogue's id, or the value itself, of whichever row there is."""
-    known = catalogue.providers.get(provider.lower())
-    return known.provider if known else provider
+        Raises NotFoundError for what is neither.
+        """
+        if known := self.catalogue.providers.get(provider.lower()):
+            return known.provider
+        if self.catalogue.of_row(provider) is None:
+            with reading(self.engine) as connection:
+                row = connection.execute(select(integrations.c.id).where(integrations.c.provider == provider).limit(1)).first()
+            if row is None:
+                self.catalogue.get(provider)  # raises, and says what may have been meant
+        return provider
 
 
 def listed(one: Seen, now: datetime) -> Listed:

@@ -42,16 +42,16 @@ def list_(
     """
     from itertools import islice
 
-    from aura_cli.integrations.health import Filter, row_value
+    from aura_cli.integrations.health import Filter
     from aura_cli.integrations.state import Health
 
     runtime: Runtime = ctx.obj
     if health is not None and health not in list(Health):
         raise UsageError(f"No such health: {health[:40]}", f"There are: {', '.join(Health)}")
     within = span(expiring, "--expiring") if expiring else None
-    value = row_value(runtime.catalogue, provider) if provider else None
-    chosen = Filter(person(runtime, who) if who else None, value, Health(health) if health else None, within)
     desk, now = _desk(runtime), runtime.clock()
+    value = desk.row_value(provider) if provider else None
+    chosen = Filter(person(runtime, who) if who else None, value, Health(health) if health else None, within)
     found = islice(desk.listed(chosen, now), limit)
     runtime.console.listing(
         found, COLUMNS, form=form, chosen=columns, total=lambda: sum(1 for _ in islice(desk.listed(chosen, now), limit))
@@ -67,10 +67,10 @@ def show(
 
     Example: aura integrations show ada@example.com slack
     """
-    from aura_cli.integrations.health import listed, row_value
+    from aura_cli.integrations.health import listed
 
     runtime: Runtime = ctx.obj
-    one = _desk(runtime).one(person(runtime, who), row_value(runtime.catalogue, provider))
+    one = _desk(runtime).one(person(runtime, who), provider)
     found = listed(one, runtime.clock())
     runtime.console.result(found, lambda: described(vars(found)))
 
@@ -86,14 +86,14 @@ def verify(
     Exit 3 where one was refused. Example: aura integrations verify ada@example.com
     """
     from aura_cli.integrations.checkup import Checker
-    from aura_cli.integrations.health import Filter, row_value
+    from aura_cli.integrations.health import Filter
     from aura_cli.integrations.keeping import Chosen
 
     runtime: Runtime = ctx.obj
     if bool(who) == everybody:
         raise UsageError("Say whose connections, or --all", "aura integrations verify WHO [PROVIDER]")
     dry_run = runtime.options.dry_run
-    chosen = Filter(person(runtime, who) if who else None, row_value(runtime.catalogue, provider) if provider else None)
+    chosen = Filter(person(runtime, who) if who else None, _desk(runtime).row_value(provider) if provider else None)
     if dry_run:
         runtime.check_binding()
     else:
@@ -112,7 +112,7 @@ def _tell_checked(found: list[Checked]) -> None:
     if refused := sum(one.refused for one in found):
         raise AttentionNeeded(f"{refused:,} of {len(found):,} connections need a person", "aura integrations connect PROVIDER --user WHO")
     if failed := sum(one.result not in ("good", "unknown") for one in found):
-        raise PartialFailure(f"{failed:,} of {len(found):,} could not be checked", "Each is named above, with the reason")
+        raise PartialFailure(f"{failed:,} of {len(found):,} could not be checked", "Without -q each is named, with the reason")
 
 
 def refresh(
@@ -130,12 +130,11 @@ def refresh(
     Exit 3 while somebody has to connect something anew. Example: aura integrations refresh --provider google-calendar
     """
     from aura_cli.integrations.claims import Wanted
-    from aura_cli.integrations.health import row_value
     from aura_cli.integrations.keeping import Chosen
 
     runtime: Runtime = ctx.obj
     wanted = Wanted(span(within, "--within"), force)
-    value = row_value(runtime.catalogue, provider) if provider else None
+    value = _desk(runtime).row_value(provider) if provider else None
     if value and runtime.catalogue.of_row(value) is None:
         runtime.catalogue.get(value)  # says that there is none: a slip in a crontab would leave everybody's tokens to run out
     chosen = Chosen(person(runtime, who) if who else None, value, rotating, limit)
@@ -184,7 +183,7 @@ def _attend(result: Refreshed) -> None:
         parts += [f"{', '.join(result.stopped_providers)} is misconfigured or down"] if result.stopped_providers else []
         raise AttentionNeeded("; ".join(parts), "aura integrations list --health needs_consent; aura keys status")
     if result.failing or result.at_fault:
-        raise PartialFailure(f"{result.failing + result.at_fault:,} could not be refreshed", "They are tried again; each is named above")
+        raise PartialFailure(f"{result.failing + result.at_fault:,} could not be refreshed", "They are tried again; without -q each is named")
 
 
 def _refreshed(runtime: Runtime, chosen: Chosen, within: timedelta) -> None:
@@ -204,7 +203,7 @@ def renewed(runtime: Runtime, user_id: str, provider: str, within: timedelta) ->
     one = _desk(runtime).one(user_id, provider)
     if not one.is_due(runtime.clock(), within):
         return one
-    _refreshed(runtime, Chosen(user_id, provider), within)
+    _refreshed(runtime, Chosen(user_id, one.read.provider), within)
     return _desk(runtime).one(user_id, provider)
 
 
