@@ -183,7 +183,7 @@ def _attend(result: Refreshed) -> None:
         parts += [f"{', '.join(result.stopped_providers)} is misconfigured or down"] if result.stopped_providers else []
         raise AttentionNeeded("; ".join(parts), "aura integrations list --health needs_consent; aura keys status")
     if result.failing or result.at_fault:
-        raise PartialFailure(f"{result.failing + result.at_fault:,} could not be refreshed", "They are tried again; without -q each is named")
+        raise PartialFailure(f"{result.failing + result.at_fault:,} could not be refreshed", "They are tried again; -q leaves out which")
 
 
 def _refreshed(runtime: Runtime, chosen: Chosen, within: timedelta) -> None:
