@@ -61,8 +61,11 @@ def tab(browser: Browser, scheme: Scheme = "light", *, javascript: bool = False,
         context.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser; without Chromium the test is skipped visibly."""
+    """A browser, one for a module's tests, each of which opens a profile; without Chromium they are skipped visibly.
+
+    While it is there an event loop counts as running in this thread: `asyncio.run` belongs in another module, or another thread.
+    """
     with browser() as made:
         yield made
