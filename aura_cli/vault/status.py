@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import Column, Engine
 
 from aura_cli.db.engine import reading
-from aura_cli.vault.keyring import CURRENT, FALLBACK, NAME, KeyRing
-from aura_cli.vault.rotation import UNDONE, Rotation, latest
+from aura_cli.vault.keyring import CURRENT, FALLBACK, GENERATE, NAME, KeyRing
+from aura_cli.vault.keyring import RETIRED as RETIRED_NAME
+from aura_cli.vault.rotation import STAGED, UNDONE, Rotation, latest
 from aura_cli.vault.walk import PLAINTEXT, UNREADABLE, Example, Tally, count
 
 RETIRED = "retired"
@@ -51,8 +52,13 @@ def look(engine: Engine, ring: KeyRing, own: Sequence[Column[str]], tick: Callab
 
 
 def _hint(ring: KeyRing, counts: Sequence[Count], rotation: Rotation | None) -> str:
+    if rotation and rotation.state == STAGED and ring.current_fingerprint == rotation.new:
+        switch = "at once: aura keys rotate --switch"
+        return f"Put the old key into {RETIRED_NAME}, then {switch}" if ring.by_fingerprint(rotation.old) is None else f"Now, {switch}"
     if rotation and rotation.next_step:
         return rotation.next_step
+    if ring.problem and not any(one.values for one in counts if one.kind in (CURRENT, FALLBACK)):  # it is not the web app's
+        return f"Set {NAME} to the web app's, verbatim; {GENERATE}"
     if rotation and rotation.state == UNDONE and ring.current_fingerprint == rotation.new:
         return f"Rotation {rotation.id} was taken back: deploy the old key again, to the web app and here"
     elsewhere = sum(one.values + one.own for one in counts if one.kind in (RETIRED, FALLBACK))

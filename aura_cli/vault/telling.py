@@ -36,6 +36,9 @@ The web app reads these with the old key alone: deploy it again, and here ({NAME
 in {RETIRED}; then run --undo once more, for what was written under the new key until then.
 Consents that are being given at that moment fail and have to begin again.""",
 }
+_SWEPT = """\
+Nothing was staged: only what other keys had sealed was to be brought under the current one.
+A rotation to a new key begins with: aura keys rotate --stage"""
 
 
 def told(report: Report) -> Iterator[str]:
@@ -54,6 +57,8 @@ def told(report: Report) -> Iterator[str]:
 
 def then(report: Report) -> tuple[str, ...]:
     """What the person has to know and do after it."""
+    if report.step is Step.SWITCH and report.rotation is None:
+        return tuple(_SWEPT.splitlines())
     return () if report.dry_run else tuple(_THEN[report.step].splitlines())
 
 

@@ -59,6 +59,9 @@ def test_the_whole_way(aura: Aura, engine: Engine, before: dict[str, str], tmp_p
     dead = aura("keys", "status", env=after(before))
     assert dead.exit == 3
     assert RETIRED_LINE.search(dead.out)
+    assert "Now, at once: aura keys rotate --switch" in dead.err
+    alone = aura("keys", "status", env={**before, "INTEGRATION_ENCRYPTION_KEY": NEW})
+    assert (alone.exit, "Put the old key into AURA_RETIRED_ENCRYPTION_KEYS" in alone.err) == (3, True)
     foreseen = aura("keys", "rotate", "--switch", "-n", "--json", env=after(before)).json
     switched = aura("keys", "rotate", "--switch", "--json", env=after(before))
     assert {**switched.json, "dry_run": True} == foreseen
@@ -77,6 +80,16 @@ def test_the_whole_way(aura: Aura, engine: Engine, before: dict[str, str], tmp_p
     assert "with the old key alone" in undone.err
     assert aura("keys", "status", env=before).exit == 0
     assert aura("keys", "rotate", "--switch", env=after(before)).exit == 4  # the database belongs to the old key again
+
+
+@ON_SQLITE
+def test_switch_where_nothing_was_staged(aura: Aura, before: dict[str, str]) -> None:
+    """It says so, and nothing of a new key that the web app would need; status names the setting that lacks."""
+    for more in ((), ("-n",)):
+        done = aura("keys", "rotate", "--switch", *more, env=before)
+        assert (done.exit, "Nothing was staged" in done.err, "--undo" in done.err) == (0, True, False), done.err
+    missing = aura("keys", "status", env={**before, "INTEGRATION_ENCRYPTION_KEY": ""})
+    assert (missing.exit, "Set INTEGRATION_ENCRYPTION_KEY" in missing.err) == (3, True), missing.err
 
 
 @ON_SQLITE
