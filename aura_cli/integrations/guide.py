@@ -121,8 +121,8 @@ def lines(guide: Guide) -> Iterator[str]:
     yield from _listed("Asks for", (_field(one) for one in guide.fields))
     if guide.credentials_from:
         yield f"  found at {guide.credentials_from}"
-    yield from _listed("Scopes", [" ".join(guide.scopes)] if guide.scopes else ())
     yield from _listed("Before you connect", (f"{number}. {step}" for number, step in enumerate(guide.setup, 1)))
+    yield from _listed("Scopes", [" ".join(guide.scopes)] if guide.scopes else ())  # which those steps call the scopes below
     yield from _listed("Watch out", (f"{trap.note}{f' ({trap.source})' if trap.source else ''}" for trap in guide.traps))
     shared = f"{guide.row}, with {', '.join(guide.shares_row_with)}" if guide.shares_row_with else guide.row
     facts = {"refresh": guide.refresh, "revocable": guide.revocable, "row": shared, "looked up": guide.looked_up}

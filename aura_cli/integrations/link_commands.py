@@ -76,7 +76,8 @@ def _look(errand: Errand, made: Linked) -> None:
         with Wire(timeout=_PATIENCE) as wire:
             reply = wire.deliver("GET", made.url, headers={})
     except AuraError as error:
-        errand.runtime.console.warn(f"The link could not be looked at from here: {error.message}")
+        hint = "does aura serve-webhooks run, and is AURA_PUBLIC_URL where it is reached?"
+        errand.runtime.console.warn(f"The link could not be looked at from here: {error.message}; {hint}")
         return
     if reply.status != 200 or b"Connect " not in reply.body:
         hint = "does the proxy send /connect/ to aura serve-webhooks, on this database and with this key?"

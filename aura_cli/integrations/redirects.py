@@ -45,7 +45,15 @@ def loopback(redirect: Redirect, port: int | None = None) -> Loopback:
 
 
 def public(base: str, provider: Provider) -> str:
-    """The one https address of a provider's to register for `--link`: on the listener, which is reached at `base`."""
+    """The one https address of a provider's to register for `--link`: on the listener, which is reached at `base`.
+
+    Raises ConfigurationError where that is this machine's own http, for a provider that takes https alone.
+    """
+    if provider.oauth and provider.oauth.redirect and provider.oauth.redirect.rule == "https_only" and not base.startswith("https:"):
+        other = "; or give its --credentials -" if provider.credentials else ""
+        raise ConfigurationError(
+            f"{provider.name} takes https addresses alone, and {base} is none", f"Set AURA_PUBLIC_URL, or give --public-url{other}"
+        )
     return f"{base}{LINKS}/callback/{provider.id}"
 
 

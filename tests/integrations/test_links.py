@@ -295,3 +295,6 @@ def test_no_public_address(world: World) -> None:
     assert (done.exit, "no https address" in done.err) == (4, True)
     foreseen = world.connect("github", "--link", "-n", "--json", "--public-url", "https://hooks.example.com/").json
     assert foreseen["redirect_uri"] == "https://hooks.example.com/connect/callback/github"
+    for way in (["--link"], ["--paste", "-n"]):  # a provider that takes https alone would refuse it in front of the person
+        done = world.connect("slack", "--public-url", "http://127.0.0.1:8787", *way)
+        assert (done.exit, "Slack takes https addresses alone" in done.err, "AURA_PUBLIC_URL" in done.err) == (4, True, True), done.err

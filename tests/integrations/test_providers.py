@@ -91,6 +91,7 @@ def test_one_provider(aura: Aura, own: dict[str, str]) -> None:
         "Sessions end at midnight. (https://docs.acme.test/traps)",
     ):
         assert told in shown
+    assert shown.index("Before you connect") < shown.index("read write")  # whose steps speak of the scopes below
     found = aura("integrations", "providers", "acme", "--json", env=own).json
     assert found["ways"] == ["loopback", "paste", "link", "credentials"]
     assert [one["is_set"] for one in found["settings"]] == [True, False]
