@@ -112,7 +112,7 @@ def _tell_checked(found: list[Checked]) -> None:
     if refused := sum(one.refused for one in found):
         raise AttentionNeeded(f"{refused:,} of {len(found):,} connections need a person", "aura integrations connect PROVIDER --user WHO")
     if failed := sum(one.result not in ("good", "unknown") for one in found):
-        raise PartialFailure(f"{failed:,} of {len(found):,} could not be checked", "Without -q each is named, with the reason")
+        raise PartialFailure(f"{failed:,} of {len(found):,} could not be checked", "Each is named above, with the reason")
 
 
 def refresh(

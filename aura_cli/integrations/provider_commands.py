@@ -13,7 +13,7 @@ from aura_cli.runtime import Runtime
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COLUMNS = ("id", "name", "category", "kind", "redirect", "refresh", "ready")
+COLUMNS = ("id", "name", "category", "ready", "kind", "redirect", "refresh")  # a narrow terminal leaves out the last
 
 
 def providers(

@@ -63,6 +63,8 @@ def test_the_list(aura: Aura) -> None:
     assert (slack["row"], slack["ready"], slack["missing"]) == ("slack", False, ["SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"])
     done = aura("integrations", "providers", "--category", "crm", "--format", "csv", "--columns", "id,category")
     assert {line.split(",")[1] for line in done.out.splitlines()[1:]} == {"crm"}
+    header = aura("integrations", "providers", "--format", "csv").out.splitlines()[0]
+    assert header.startswith("id,name,category,ready,")  # what a narrow terminal has room for
 
 
 def test_what_cannot_be_listed(aura: Aura) -> None:
