@@ -21,7 +21,7 @@ from tests.parts.service import free_port
 from tests.parts.storming import Deed, Program, Storm, differences, finished, running
 from tests.webhooks.world import World
 
-MANY, FEW = 6_900 if WHOLE else 200, 200  # people, each of whom makes seven events
+MANY, FEW = (6_900, 200) if WHOLE else (100, 100)  # people, each of whom makes seven events
 DAYS = 100
 LIMIT = 1_800 if WHOLE else 90  # seconds, after which something is wrong
 KILLS, DOWN = 5, 30 if WHOLE else 1  # how often, and seconds
