@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -15,18 +16,18 @@ from aura_cli.vault.keyring import Key, KeyRing
 from aura_cli.vault.sealing import Unreadable
 
 OLD, NEW, RETIRED, STRANGE = "test-key-of-old-0001", "test-key-that-is-new-0002", "test-key-retired-0000", "test-key-of-nobody-0009"
-DERIVED = {secret: sealing.derive(secret) for secret in (OLD, NEW, RETIRED, STRANGE)}
+derived = cache(sealing.derive)
 
 
 def under(secret: str, text: str) -> str:
     """`text` sealed under a key of these."""
-    return sealing.seal(DERIVED[secret], text)
+    return sealing.seal(derived(secret), text)
 
 
 def opened(secret: str, sealed: str | None) -> str | None:
     """What the web app with that one key reads; None where it cannot."""
     try:
-        return sealing.opened(DERIVED[secret], sealed or "")
+        return sealing.opened(derived(secret), sealed or "")
     except Unreadable:
         return None
 
