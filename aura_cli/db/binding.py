@@ -48,7 +48,8 @@ def check(engine: Engine, identity: Identity, *, store: bool, keys: Collection[s
         new = _compare(connection, identity, keys)
     if new and store:
         with writing(engine) as connection:
-            new = _compare(connection, identity, keys)
+            if not (new := _compare(connection, identity, keys)):  # somebody else's first write bound it since the look
+                return
             values = {name: func.coalesce(binding.c[name], value) for name, value in new.items()}
             if connection.execute(binding.update().values(values)).rowcount == 0:
                 connection.execute(binding.insert().values(id=1, adopted=False, **new))

@@ -1,12 +1,13 @@
 """A database remembers what it belongs to, and a write from elsewhere stops before it begins."""
 
 import hashlib
+import itertools
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
 
 from aura_cli.db.binding import Identity, bound, check, require_sandbox
 from aura_cli.db.engine import reading, writing
@@ -14,6 +15,7 @@ from aura_cli.db.location import host_of, is_production, target_line
 from aura_cli.db.tables import binding
 from aura_cli.errors import ConfigurationError
 from aura_cli.settings import Settings
+from tests.parts.migrated import engine_of
 
 NOBODY = Identity(None, None, None, None, None)
 LIVE = Identity("production", "acct_live", "live", "privy-app", "00ff")
@@ -44,6 +46,21 @@ def test_each_contradiction_is_named(engine: Engine, what: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"{what.replace('_', ' ')}: bound to {getattr(LIVE, what)}, configured another"):
         check(engine, replace(LIVE, **{what: "another"}), store=True)
     assert known(engine) == LIVE
+
+
+def test_bound_between_look_and_write(engine: Engine, database_url: str) -> None:
+    """Somebody of the same environment may bind it after the look: then there is nothing left to remember."""
+    begun = itertools.count()
+
+    def meanwhile(connection: Connection) -> None:
+        if next(begun) == 1:  # the look was the first
+            check(other, LIVE, store=True)
+
+    with engine_of(database_url) as other:
+        event.listen(engine, "begin", meanwhile, insert=True)
+        check(engine, LIVE, store=True)
+    assert known(engine) == LIVE
+    assert next(begun) > 2
 
 
 def test_two_first_writes_at_once(engine: Engine) -> None:
