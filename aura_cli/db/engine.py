@@ -49,15 +49,31 @@ def connect(url: str) -> Engine:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that writes: committed at the end, rolled back on any exception. On SQLite it takes the lock at once."""
-    with engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin(), _interruptible(connection):
+    with (
+        _signals_first(),
+        engine.connect().execution_options(**{_WRITE: True}) as connection,
+        connection.begin(),
+        _interruptible(connection),
+    ):
         yield connection
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A transaction that only reads."""
-    with engine.connect() as connection, connection.begin(), _interruptible(connection):
+    with _signals_first(), engine.connect() as connection, connection.begin(), _interruptible(connection):
         yield connection
+
+
+@contextmanager
+def _signals_first() -> Iterator[None]:
+    """Raise the signal itself where it came while a transaction began or ended, and the driver's error was raised over it."""
+    try:
+        yield
+    except Exception as error:
+        if (stop := _signal_behind(error)) is None:
+            raise
+        raise stop from None
 
 
 @contextmanager

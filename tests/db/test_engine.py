@@ -1,12 +1,13 @@
-"""Work beside other work: in a thread and a transaction of its own on PostgreSQL, before it on SQLite."""
+"""Work beside other work: in a thread and a transaction of its own on PostgreSQL, before it on SQLite. Signals within transactions."""
 
 import time
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import ProgrammingError
 
 from aura_cli.audit.log import record
-from aura_cli.db.engine import beside, is_sqlite, reading
+from aura_cli.db.engine import beside, is_sqlite, reading, writing
 from aura_cli.db.migrate import upgrade
 from tests.parts.migrated import engine_of
 
@@ -55,3 +56,19 @@ def test_an_error_in_the_block_stops_the_work(postgres_database: str) -> None:
             raise KeyboardInterrupt
         assert time.monotonic() - begun < 10
         assert noted(engine) == []
+
+
+def test_a_signal_while_a_transaction_ends(engine: Engine) -> None:
+    """Ctrl-C in the midst of COMMIT is Ctrl-C, whatever the driver says over it."""
+
+    def interrupted(connection: Connection) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise ProgrammingError("COMMIT", None, RuntimeError("another command is already in progress"))
+
+    event.listen(engine, "commit", interrupted)
+    for transaction in (reading, writing):
+        with pytest.raises(KeyboardInterrupt), transaction(engine):
+            pass
+    event.remove(engine, "commit", interrupted)
