@@ -64,8 +64,8 @@ def test_a_signal_while_a_transaction_ends(engine: Engine) -> None:
     def interrupted(connection: Connection) -> None:
         try:
             raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            raise ProgrammingError("COMMIT", None, RuntimeError("another command is already in progress"))
+        except KeyboardInterrupt as signal:
+            raise ProgrammingError("COMMIT", None, RuntimeError("another command is already in progress")) from signal
 
     event.listen(engine, "commit", interrupted)
     for transaction in (reading, writing):
