@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from aura_cli.errors import AuraError
+from aura_cli.integrations.spool import DRAFT, FOLDER
 from aura_cli.sandbox.demo_steps import Tour
 from aura_cli.sandbox.population import Person
 
@@ -63,7 +64,7 @@ def _connect(going: Tour, browser: httpx.Client, who: str) -> None:
 
 def _lose_power(going: Tour, browser: httpx.Client, who: str) -> None:
     """Refresh, hold the database as soon as the provider was asked, and kill the refresh once the answer is on the disk."""
-    spool, database = going.home / "spool", going.variables["DATABASE_URL"].removeprefix("sqlite:///")
+    spool, database = going.home / FOLDER, going.variables["DATABASE_URL"].removeprefix("sqlite:///")
     browser.post(
         "/_sandbox/mishaps", json={"provider": PROVIDER, "request": "refresh", "kind": "slow", "value": _SLOWLY}
     ).raise_for_status()
@@ -77,7 +78,7 @@ def _lose_power(going: Tour, browser: httpx.Client, who: str) -> None:
 
 
 def _answers(spool: Path) -> bool:
-    return spool.is_dir() and any(path.suffix != ".part" for path in spool.iterdir())
+    return spool.is_dir() and any(path.suffix != DRAFT for path in spool.iterdir())
 
 
 def _await(arrived: Callable[[], bool], otherwise: str) -> None:

@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -30,7 +30,6 @@ from aura_cli.users.privy import service
 from aura_cli.users.shapes import Staged, read_page
 from aura_cli.users.sync import Intake, Sync, Synced
 from tests.benchmarks.figures import Figure, interleaved, seconds, show
-from tests.parts.postgres import Server
 from tests.parts.program import REPOSITORY
 
 USERS, CHUNK, ROUNDS = 100_000, 10_000, 3
@@ -97,17 +96,6 @@ def empty(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("TRUNCATE public.users, aura_ops.privy_users, aura_ops.staged_users CASCADE")
         connection.execute("VACUUM ANALYZE")
-
-
-@pytest.fixture
-def database(postgres_server: Server) -> Iterator[tuple[str, Engine]]:
-    """The address and the engine of a fresh database with our schema."""
-    with postgres_server.database() as name:
-        url = postgres_server.url(name)
-        engine = connect(url.replace("postgresql://", "postgresql+psycopg://"))
-        upgrade(engine)
-        yield url, engine
-        engine.dispose()
 
 
 def take_in(engine: Engine, rows: Sequence[Staged]) -> None:

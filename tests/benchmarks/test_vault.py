@@ -5,22 +5,18 @@ import hashlib
 import itertools
 import os
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg
-import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Engine
 
-from aura_cli.db.engine import connect
-from aura_cli.db.migrate import upgrade
 from aura_cli.settings import Secret
 from aura_cli.vault import sealing
 from aura_cli.vault.keyring import Key, KeyRing
 from aura_cli.vault.rotating import Step, take
 from aura_cli.vault.steps import Work
 from tests.benchmarks.figures import Figure, interleaved, seconds, show
-from tests.parts.postgres import Server
 
 TOKENS, OPENINGS = 10_000, 7
 ROWS, CHUNK, ROUNDS = 100_000, 10_000, 3
@@ -51,17 +47,6 @@ def test_opening() -> None:
     told = {name: f"{found * 1000:.0f} ms" for name, found in taken.items()}
     work = f"opening {TOKENS:,} sealed tokens"
     show(Figure(work, f"{told['least']} (scrypt, AES-GCM)", told["ours"], taken["ours"] / taken["least"], "≤ 2"))
-
-
-@pytest.fixture
-def database(postgres_server: Server) -> Iterator[tuple[str, Engine]]:
-    """The address and the engine of a fresh database with our schema."""
-    with postgres_server.database() as name:
-        url = postgres_server.url(name)
-        engine = connect(url.replace("postgresql://", "postgresql+psycopg://"))
-        upgrade(engine)
-        yield url, engine
-        engine.dispose()
 
 
 def fill(url: str, rows: Sequence[tuple[str, str]]) -> None:
