@@ -21,11 +21,12 @@ from aura_cli.db.migrate import HEAD, adopted, current, downgrade, require_curre
 from aura_cli.db.shared import METADATA, OPS, PUBLIC, SHARED
 from aura_cli.errors import ConfigurationError, ConflictError, NotFoundError
 from tests.parts.migrated import engine_of
+from tests.parts.postgres import Server
 from tests.parts.program import REPOSITORY, Aura
 
 PACKAGE = Path(aura_cli.__file__).parent
 
-BEFORE = "0003"  # what a downgrade from HEAD leads to
+BEFORE = "0004"  # what a downgrade from HEAD leads to
 
 
 def version(engine: Engine) -> str | None:
@@ -53,7 +54,7 @@ def test_up_twice_down_and_up(bare_engine: Engine) -> None:
     require_current(bare_engine)
     assert downgrade(bare_engine).after == BEFORE
     assert upgrade(bare_engine).before == BEFORE
-    assert [downgrade(bare_engine).after for _ in range(3)] == [BEFORE, "0002", "0001"]
+    assert [downgrade(bare_engine).after for _ in range(4)] == [BEFORE, "0003", "0002", "0001"]
     assert (upgrade(bare_engine, dry_run=True).after, version(bare_engine)) == (HEAD, "0001")
     assert tables(bare_engine, OPS) == {"aura_version"}
     with pytest.raises(ConfigurationError, match="older"):
@@ -152,6 +153,18 @@ def test_upgrade_through_a_pooler(pooled_database: str) -> None:
         assert upgrade(engine).after == HEAD
         assert downgrade(engine).after == BEFORE
         assert upgrade(engine).after == HEAD
+
+
+def test_payloads_are_compressed_by_lz4(debian_postgres: Server) -> None:
+    """Where the server has lz4 (not all are built with it), a webhook's payload is compressed by that; going down ends it."""
+    compression = "SELECT attcompression FROM pg_attribute WHERE attrelid = 'aura_ops.webhook_events'::regclass AND attname = 'payload'"
+    with debian_postgres.database() as name, engine_of(debian_postgres.url(name)) as engine:
+        found = []
+        for step in (upgrade, downgrade, upgrade):
+            step(engine)
+            with reading(engine) as connection:
+                found.append(connection.exec_driver_sql(compression).scalar_one())
+        assert found == ["l", "", "l"]
 
 
 def test_a_killed_upgrade_left_nothing(database_url: str) -> None:

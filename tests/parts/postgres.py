@@ -223,11 +223,18 @@ def postgres_server() -> Iterator[Server]:
         yield server
 
 
+@contextmanager
+def debians_postgres(**settings: str) -> Iterator[Server]:
+    """The newest PostgreSQL that Debian installed here (15 on Debian 12), with lz4; durable unless told otherwise."""
+    found = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]), default=None)
+    with serving((found or missing("Debian's PostgreSQL", "postgresql")).parent, ("--locale=C.UTF-8",), settings) as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def debian_postgres() -> Iterator[Server]:
-    """The newest PostgreSQL that Debian installed here (15 on Debian 12): the oldest one we promise to work with."""
-    found = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]), default=None)
-    with serving((found or missing("Debian's PostgreSQL", "postgresql")).parent, ("--locale=C.UTF-8",), FAST) as server:
+    """The oldest PostgreSQL that we promise to work with."""
+    with debians_postgres(**FAST) as server:
         yield server
 
 
