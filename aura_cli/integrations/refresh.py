@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from queue import Empty, SimpleQueue
+from time import sleep
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
@@ -28,6 +29,7 @@ from aura_cli.integrations.verdicts import Outcome, Result
 AT_ONCE = 32
 TURNS = 16  # are taken in one transaction
 SETTLED_AT_ONCE = 100
+_GATHERING = 0.05  # seconds in which outcomes come together for one transaction: the answers are on the disk
 _PATIENCE = 0.2  # seconds between two looks whether to stop
 
 
@@ -71,7 +73,8 @@ class Refresher:
         settler = threading.Thread(target=self._settle_all, daemon=True)
         settler.start()
         threading.Thread(target=self._hold, daemon=True).start()
-        pool = ThreadPoolExecutor(self.at_once, thread_name_prefix="refresh")
+        self.asker.wire.narrow(self.at_once)
+        pool = ThreadPoolExecutor(self.at_once + self.at_once // 2, thread_name_prefix="refresh")  # some prepare, or keep an answer
         try:
             for some in _batched(ids, min(TURNS, self.at_once)):
                 if not self._take_places(len(some)):
@@ -131,6 +134,8 @@ class Refresher:
 
     def _settle_all(self) -> None:
         while (first := self._outcomes.get()) is not None:
+            if len(self._pending) > 1:
+                sleep(_GATHERING)
             outcomes, ended = self._drained(first)
             self._settle(outcomes)
             if ended:

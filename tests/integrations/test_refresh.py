@@ -1,13 +1,16 @@
 """`aura integrations refresh`: what is due is renewed, nothing that reached us is lost, and each failure is told to whom it concerns."""
 
+import asyncio
 import signal
 import stat
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 from typing import Any
 
 import pytest
+from aiohttp import web
 from sqlalchemy import select
 
 from aura_cli.audit.tables import operator_log
@@ -16,7 +19,8 @@ from aura_cli.db.shared import audit_logs
 from aura_cli.integrations.store import fields_of
 from aura_cli.integrations.tables import connections, provider_states
 from aura_cli.outbox.tables import outbox
-from tests.parts.providers import Town, key_ring
+from aura_cli.sandbox.providers.addresses import override
+from tests.parts.providers import Town, key_ring, serving
 
 
 def alerts(town: Town) -> list[dict[str, Any]]:
@@ -299,6 +303,29 @@ def test_stopped_at_a_safe_point(town: Town) -> None:
     assert town.spool == []
     town.state.mishaps.clear()
     assert town.refresh()["refreshed"] == 20 - len(moved)
+
+
+def test_as_many_at_once_as_were_asked_for(town: Town) -> None:
+    """More threads prepare requests and keep answers than requests are on their way: a provider sees as many as --at-once says."""
+    under_way, most = 0, 0
+
+    async def token(request: web.Request) -> web.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.3)
+        under_way -= 1
+        return web.json_response({"access_token": token_hex(16), "refresh_token": token_hex(16), "expires_in": 86_400})
+
+    app = web.Application()
+    app.router.add_post("/token", token)
+    with serving(app) as base:
+        keys = override(town.state.catalogue.get("linear"), base) | {("oauth", "token_url"): f"{base}/token"}
+        (town.home / "providers" / "linear.toml").write_text("".join(f"{'.'.join(key)} = {value!r}\n" for key, value in keys.items()))
+        rows = town.connect("linear", town.people(20))
+        town.lapse(*rows)
+        assert town.refresh("--at-once", "4")["refreshed"] == 20
+    assert most == 4
 
 
 def test_limit_rotating_and_keep_alive(town: Town) -> None:
