@@ -15,9 +15,10 @@ from sqlalchemy import Connection, Engine, select
 from aura_cli.audit.log import Notice, record, tell_customers
 from aura_cli.db.engine import reading, upsert, writing
 from aura_cli.db.types import utc_now
-from aura_cli.errors import ConflictError
+from aura_cli.errors import ConfigurationError, ConflictError
 from aura_cli.integrations.answers import Grant
 from aura_cli.integrations.consent import Consent, Parameters, answered
+from aura_cli.integrations.failures import Failure, Refused
 from aura_cli.integrations.health import label_in
 from aura_cli.integrations.oauth import Client, authorize_url, exchange
 from aura_cli.integrations.provider import ACCESS, REFRESH, Provider
@@ -200,15 +201,20 @@ def by_consent(means: Means, wish: Wish, grant: Grant, callback: Mapping[str, st
 def by_hand(means: Means, wish: Wish) -> Gained:
     """Credentials that somebody typed, with a session where the provider wants one, and the account that they are of.
 
-    Raises Refused where the provider does not take them, UnreachableError, ConfigurationError.
+    Raises ConfigurationError where the provider does not take them, Refused for another answer that says nothing, UnreachableError.
     """
     secrets, metadata = placed(wish.provider, wish.fields)
     expiry = None
-    if wish.provider.credentials and wish.provider.credentials.login and wish.verify:
-        session = log_in(means.wire, wish.provider, values(means, wish))
-        secrets, expiry = {**secrets, **session.secrets}, _after(means, session.expires_in)
-        metadata = {**metadata, **session.kept}
-    account = _account(means, wish, secrets, metadata, by_hand=True)
+    try:
+        if wish.provider.credentials and wish.provider.credentials.login and wish.verify:
+            session = log_in(means.wire, wish.provider, values(means, wish))
+            secrets, expiry = {**secrets, **session.secrets}, _after(means, session.expires_in)
+            metadata = {**metadata, **session.kept}
+        account = _account(means, wish, secrets, metadata, by_hand=True)
+    except Refused as refused:
+        if refused.failure is Failure.NEEDS_CONSENT:
+            raise ConfigurationError(refused.message, "Look at them again where they were made; nothing was stored") from None
+        raise
     return Gained(CREDENTIALS, Content(secrets, expiry, account.scopes, {**metadata, **account.kept}), account)
 
 
