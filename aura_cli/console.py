@@ -24,7 +24,7 @@ LONGEST_SECRET = 1_000_000  # characters
 _SHAPES = re.compile(
     r"((?<!\w)(?:(?:sk|rk)_(?:live|test)_|whsec_|re_|sk-))[A-Za-z0-9_\-+/=.]{6,}"  # keys by their prefix
     r"|(?<=Bearer )\S{16,}|(?<=Basic )\S{16,}"
-    r"|(?<=://)[^/\s:@]*:\S+(?=@)"  # user:password of an address
+    r"|(?<=://)[^/\s:@]{0,256}:\S{1,256}(?=@)"  # user:password of an address; bounded, or a long line of addresses takes minutes
     r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"  # JSON web tokens
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # terminals obey these; direction marks deceive readers

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -304,3 +305,16 @@ WIDE = [{"id": "sub_1234567890", "when": datetime(2026, 11, 22, 10, 0, tzinfo=UT
 def test_a_table_shows_whole_values_or_leaves_a_column_out(width: int, columns: list[str]) -> None:
     """What does not fit is left out from the end, never cut; the first column stays."""
     assert list(_fitting(("id", "when", "who"), WIDE, width)) == columns
+
+
+def test_a_long_line_of_addresses() -> None:
+    """What masks credentials takes a time that grows with the text, and not with its square: a question may hold a megabyte."""
+    line = '"u":"http://localhost:3000/path",'
+
+    def taken(times: int) -> float:
+        begun = perf_counter()
+        Console().redact(line * times)
+        return perf_counter() - begun
+
+    assert min(taken(8_000) for _ in range(3)) < 24 * min(taken(1_000) for _ in range(3))
+    assert Console().redact("https://user:pa@ss@host.example/x") == f"https://{MASK}@host.example/x"
