@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 import pytest
@@ -312,9 +312,9 @@ def test_a_long_line_of_addresses() -> None:
     line = '"u":"http://localhost:3000/path",'
 
     def taken(times: int) -> float:
-        begun = perf_counter()
+        begun = process_time()
         Console().redact(line * times)
-        return perf_counter() - begun
+        return process_time() - begun
 
     assert min(taken(8_000) for _ in range(3)) < 24 * min(taken(1_000) for _ in range(3))
     assert Console().redact("https://user:pa@ss@host.example/x") == f"https://{MASK}@host.example/x"
