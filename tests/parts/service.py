@@ -8,13 +8,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import NoReturn
 
 import pytest
 
 from tests.parts import keeper
+
+_ANY = SystemRandom()  # tests of other processes would draw the same
 
 # Database servers refuse to run as root; root runs them as the user that owns nothing.
 UNPRIVILEGED = "nobody" if os.geteuid() == 0 else ""
@@ -32,10 +35,15 @@ def program(name: str, package: str) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody listened on a moment ago, and that no outgoing connection is given.
+
+    Linux gives those 32768 and above: a server that is killed would find its port taken when it comes back, even by a client of its
+    own, whose connection may have met itself.
+    """
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", _ANY.randrange(10_000, 32_768)))
+            return int(probe.getsockname()[1])
 
 
 def service_directory(name: str) -> Path:

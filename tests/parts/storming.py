@@ -125,6 +125,9 @@ class Storm:
             while sender.poll() is None or left or not all(one.done() for one in begun) or self.due():
                 assert time.monotonic() < deadline, (self.acknowledged, len(ids), self.statuses, self.world.states(), left)
                 parts = {"acknowledged": self.acknowledged / len(ids), "done": self.done() / len(self.bodies)}
+                for one in begun:
+                    if one.done():
+                        one.result()
                 for deed in [deed for deed in left if parts[deed.measure] >= deed.part]:
                     left.remove(deed)
                     begun.append(pool.submit(deed.act))
