@@ -73,8 +73,7 @@ class Refresher:
         settler = threading.Thread(target=self._settle_all, daemon=True)
         settler.start()
         threading.Thread(target=self._hold, daemon=True).start()
-        self.asker.wire.narrow(self.at_once)
-        pool = ThreadPoolExecutor(self.at_once + self.at_once // 2, thread_name_prefix="refresh")  # some prepare, or keep an answer
+        pool = ThreadPoolExecutor(self.at_once, thread_name_prefix="refresh")  # no more: what is lost by a power cut is in their hands
         try:
             for some in _batched(ids, min(TURNS, self.at_once)):
                 if not self._take_places(len(some)):

@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -73,7 +73,6 @@ class Wire:
 
     timeout: float = 30.0  # seconds without a byte
     stop: threading.Event = field(default_factory=threading.Event)
-    _places: threading.Semaphore | None = field(default=None, repr=False)  # for requests to all hosts together
     _gates: dict[str, "_Gate"] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _own: threading.local = field(default_factory=threading.local, repr=False)  # a thread's clients: httpx's pool is slow when it is shared
@@ -87,10 +86,6 @@ class Wire:
         self.stop.set()
         for client in self._clients:
             client.close()
-
-    def narrow(self, at_once: int) -> None:
-        """From now on so many requests at the same time, to all hosts together."""
-        self._places = threading.Semaphore(at_once)
 
     def send(self, request: Request, values: Mapping[str, str], of: Provider | None = None) -> Reply:
         """Fill `request` in and send it, in the limits of the provider `of`. The answer is returned whatever its status.
@@ -121,7 +116,7 @@ class Wire:
         """Send what is filled in already. Raises as `send` does."""
         host = urlsplit(url).netloc.rpartition("@")[2]
         texts = {name: part if isinstance(part, str) else _text(part) for name, part in (form or {}).items()}
-        with self._gate(host, of).passed(self.stop), self._places or nullcontext():
+        with self._gate(host, of).passed(self.stop):
             if self.stop.is_set():
                 raise Unsent(f"Stopped before {host} was asked")
             try:

@@ -102,7 +102,7 @@ def _read(header: str) -> tuple[int, list[bytes]]:
     moments, signatures = [], []
     for item in header.split(","):
         name, equals, value = item.partition("=")
-        if not equals:
+        if not equals and name in ("t", "v1"):
             raise SignatureRefused(Refusal.MALFORMED)
         if name == "t":
             moments.append(value)

@@ -306,7 +306,7 @@ def test_stopped_at_a_safe_point(town: Town) -> None:
 
 
 def test_as_many_at_once_as_were_asked_for(town: Town) -> None:
-    """More threads prepare requests and keep answers than requests are on their way: a provider sees as many as --at-once says."""
+    """A provider sees as many requests at a time as --at-once says."""
     under_way, most = 0, 0
 
     async def token(request: web.Request) -> web.Response:

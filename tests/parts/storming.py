@@ -26,6 +26,7 @@ from tests.webhooks.world import World
 
 CLIENTS = 64
 LOOK_SECONDS = 0.03
+BEGINNING = 120.0  # seconds that a program may take to begin, its database being away for some of them
 Act = Callable[[], None]
 
 
@@ -43,7 +44,8 @@ class Program:
     def start(self) -> None:
         """Start it, and return when it has begun. Raises AssertionError where it does not."""
         said = ""
-        for _ in range(20):
+        deadline = time.monotonic() + BEGINNING
+        while time.monotonic() < deadline:
             self.process = subprocess.Popen(
                 [sys.executable, *self.command],
                 cwd=self.aura.work,

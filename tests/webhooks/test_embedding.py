@@ -56,7 +56,7 @@ def post(url: str, body: bytes) -> int:
         return 0
 
 
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait for it; fail where it does not come."""
     late = time.monotonic() + seconds
     while not condition():

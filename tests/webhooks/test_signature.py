@@ -115,6 +115,17 @@ def sdk_accepts(header: str, body: str, secret: str) -> bool:
         return False
 
 
+def test_what_is_no_pair_does_not_count() -> None:
+    """A comma too many, or a word of a scheme to come, is looked past, as the SDK does; a bare `t` or `v1` is not."""
+    signed = sign(SECRET, b"{}", NOW)
+    assert [reason(f"{signed}{more}", b"{}", {"only": SECRET}, NOW) for more in (",", ",word", ",v1", ",t")] == [
+        None,
+        None,
+        Refusal.MALFORMED,
+        Refusal.MALFORMED,
+    ]
+
+
 moments = st.integers(-400, 400)
 pieces = st.one_of(
     moments.map(lambda shift: f"t={int(time.time()) + shift // 20 * 20}"),
