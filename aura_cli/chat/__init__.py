@@ -1,0 +1,1 @@
+"""Chat sessions with the web app's assistant, kept in the database."""

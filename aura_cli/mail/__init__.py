@@ -1,0 +1,1 @@
+"""Mail to customers: templates, rendering, sending, and what became of each."""

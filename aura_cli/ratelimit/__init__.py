@@ -1,0 +1,1 @@
+"""The web app's rate limits, seen and reset from outside."""
