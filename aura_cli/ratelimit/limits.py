@@ -5,6 +5,8 @@ that whoever takes, there or here, takes from one allowance. Where nothing can b
 so (`enforced`), and it is said and counted here.
 """
 
+from __future__ import annotations
+
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
