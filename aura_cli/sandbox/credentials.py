@@ -18,6 +18,7 @@ STRIPE_WEBHOOK_SECRET = "whsec_sandbox_StandInOnThisMachine0000"  # noqa: S105
 STRIPE_PRICE_ID = "price_1SandboxProMonthly000000"
 PRIVY_APP_ID = "sandboxapp000000000000000"  # 25 characters, as Privy's are
 PRIVY_APP_SECRET = "privy_app_secret_sandbox_StandInOnThisMachine0000"  # noqa: S105
+OPENAI_API_KEY = "sk-sandbox-StandInOnThisMachine0000"
 INTEGRATION_ENCRYPTION_KEY = "sandbox-integration-encryption-key-0000"
 
 PROVIDER_FILES = "providers"  # the folder in AURA_HOME with the files that lead to the stand-in

@@ -106,7 +106,7 @@ def fault_middleware(faults: Faults, error_body: Callable[[int], object]) -> Mid
         if fault is Fault.CUT_BEFORE and request.transport:
             request.transport.abort()
         if fault is Fault.CUT_HALF:
-            return await _half(request, answer)
+            return await half(request, answer)
         return answer
 
     return middleware
@@ -135,7 +135,7 @@ def _object(value: Any) -> dict[str, object]:
     return value
 
 
-async def _half(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
+async def half(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
     """Announce the whole of `answer`, send half of its body, and close the connection."""
     if not isinstance(answer, web.Response) or not isinstance(answer.body, bytes):
         return answer
