@@ -6,12 +6,14 @@ one does it again. Whoever carries effects out gives the receiver the row's `key
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, or_, select, true
 
 from aura_cli.db.engine import upsert
-from aura_cli.db.types import moved_by, utc_now
+from aura_cli.db.leases import is_dead
+from aura_cli.db.types import among, moved_by, utc_now
 from aura_cli.outbox.tables import outbox
 
 CLAIM_SECONDS = 300
@@ -45,8 +47,8 @@ def enqueue_all(connection: Connection, kind: str, payloads: Mapping[str, dict[s
         connection.execute(upsert(connection, outbox).on_conflict_do_nothing(index_elements=["kind", "key"]), rows)
 
 
-def claim(connection: Connection, owner: str, *, limit: int = 50, kinds: Sequence[str] = ()) -> list[Effect]:
-    """Take what is due, oldest first, for `owner` alone, until it is settled or the claim runs out.
+def claim(connection: Connection, owner: str, *, limit: int = 50, kinds: Sequence[str] = (), keys: Sequence[str] = ()) -> list[Effect]:
+    """Take what is due, oldest first, for `owner` alone, until it is settled or the claim runs out; of `kinds` and `keys` where given.
 
     Takes rows whose earlier claim ran out, too. Two callers at once get different rows.
     """
@@ -55,16 +57,26 @@ def claim(connection: Connection, owner: str, *, limit: int = 50, kinds: Sequenc
         and_(o.state == "pending", o.next_try_at <= utc_now()),
         and_(o.state == "sending", o.lease_expires_at < utc_now()),
     )
-    wanted = and_(due, o.kind.in_(kinds)) if kinds else due
+    wanted = and_(due, o.kind.in_(kinds) if kinds else true(), among(o.key, keys) if keys else true())
     chosen = select(o.id).where(wanted).order_by(o.id).limit(limit).with_for_update(skip_locked=True)
     taken = {"state": "sending", "lease_owner": owner, "lease_expires_at": moved_by(utc_now(), CLAIM_SECONDS), "attempts": o.attempts + 1}
     statement = outbox.update().where(o.id.in_(chosen)).values(taken).returning(o.id, o.kind, o.key, o.payload, o.attempts)
     return sorted((Effect(*row) for row in connection.execute(statement)), key=lambda effect: effect.id)
 
 
-def settle(connection: Connection, owner: str, effect: Effect, error: str | None = None, *, final: bool = False) -> bool:
+def settle(
+    connection: Connection,
+    owner: str,
+    effect: Effect,
+    error: str | None = None,
+    *,
+    final: bool = False,
+    wait: float | None = None,
+    counts: bool = True,
+) -> bool:
     """Note how a claimed effect went: done, or `error`, which is tried again later unless it is `final` or was the last try.
 
+    `wait` is in seconds, where the waits of the outbox do not fit; a try that does not count is none of the last ones.
     False where the claim ran out meanwhile and is somebody else's: nothing was noted.
     """
     o = outbox.c
@@ -72,10 +84,30 @@ def settle(connection: Connection, owner: str, effect: Effect, error: str | None
     settled: dict[str, Any] = {"lease_owner": None, "lease_expires_at": None, "error": said}
     if error is None:
         settled |= {"state": "done", "done_at": utc_now()}
-    elif final or effect.attempt >= ATTEMPTS:
+    elif final or (counts and effect.attempt >= ATTEMPTS):
         settled |= {"state": "dead", "done_at": utc_now()}
     else:
-        wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (effect.attempt - 1))
-        settled |= {"state": "pending", "next_try_at": moved_by(utc_now(), wait)}
+        wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (effect.attempt - 1)) if wait is None else wait
+        settled |= {"state": "pending", "next_try_at": moved_by(utc_now(), ceil(wait)), "attempts": effect.attempt - (not counts)}
     mine = and_(o.id == effect.id, o.state == "sending", o.lease_owner == owner)
     return connection.execute(outbox.update().where(mine).values(settled)).rowcount == 1
+
+
+def free_the_dead(connection: Connection, kinds: Sequence[str]) -> int:
+    """Let others have at once what processes of this machine had claimed that are gone; returns how many effects."""
+    o = outbox.c
+    claimed = and_(o.state == "sending", o.kind.in_(kinds))
+    owners = connection.execute(select(o.lease_owner).where(claimed).distinct()).scalars()
+    if not (dead := [owner for owner in owners if is_dead(owner)]):
+        return 0
+    freed: int = connection.execute(outbox.update().where(claimed, o.lease_owner.in_(dead)).values(lease_expires_at=o.created_at)).rowcount
+    return freed
+
+
+def revive(connection: Connection, kind: str, keys: Sequence[str]) -> int:
+    """Let effects be tried again, at once, that had been given up; returns how many."""
+    o = outbox.c
+    values = {"state": "pending", "attempts": 0, "next_try_at": utc_now(), "done_at": None}
+    mine = and_(o.kind == kind, among(o.key, keys), o.state == "dead")
+    revived: int = connection.execute(outbox.update().where(mine).values(values)).rowcount
+    return revived

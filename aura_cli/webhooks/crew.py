@@ -1,4 +1,4 @@
-"""Who works on what arrived: workers, and one who forwards, in threads beside a listener or alone."""
+"""Who works on what arrived: workers, and carriers of what that sets off, in threads beside a listener or alone."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -9,9 +9,9 @@ from time import monotonic
 
 from sqlalchemy import Engine
 
+from aura_cli.outbox.carrying import Carried, Carrier, Deliverer
 from aura_cli.transport import Service
 from aura_cli.webhooks.batch import Surroundings
-from aura_cli.webhooks.forwarding import Forwarded, Forwarding
 from aura_cli.webhooks.inbox import Handled
 from aura_cli.webhooks.worker import Worker
 
@@ -21,13 +21,16 @@ _LOOK_SECONDS = 0.02
 
 @dataclass(eq=False)
 class Crew:
-    """So many workers, and who forwards if there are any. `wake` set: something is there to do. `on_handled` is called in their threads."""
+    """So many workers, and one carrier for each of `deliverers` if there are any. `wake` set: something is there to do.
+
+    `on_handled` is called in the workers' threads.
+    """
 
     engine: Engine
     stripe: Service | None
     surroundings: Surroundings
     size: int
-    forwarding: Forwarding | None = None
+    deliverers: Sequence[Deliverer] = ()
     on_handled: Callable[[Sequence[Handled]], None] = lambda handled: None
     wake: Event = field(default_factory=Event)
     _stop: Event = field(default_factory=Event)
@@ -38,8 +41,8 @@ class Crew:
         self._threads = [
             Thread(target=one.run, args=(self._stop, self.wake), name="webhook-worker", daemon=True) for one in self._workers()
         ]
-        if self.forwarding and self.size:
-            self._threads.append(Thread(target=self.forwarding.run, args=(self._stop,), name="webhook-forwarding", daemon=True))
+        for carrier in self._carriers() if self.size else ():
+            self._threads.append(Thread(target=carrier.run, args=(self._stop,), name=f"outbox-{carrier.deliverer.kind}", daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -53,8 +56,8 @@ class Crew:
         if left:
             LOG.warning("%d workers had not finished; what they were at is done again when its lease ends", len(left))
 
-    def drain(self) -> list[Forwarded]:
-        """Do all that is due now, then return; what was forwarded. Raises what a worker could not go on for."""
+    def drain(self) -> dict[str, list[Carried]]:
+        """Do all that is due now, then return; by kind, what was carried out. Raises what a worker could not go on for."""
         with ThreadPoolExecutor(self.size) as pool:
             try:
                 for done in [pool.submit(self._drain, worker) for worker in self._workers()]:
@@ -62,11 +65,14 @@ class Crew:
             except BaseException:
                 self._stop.set()
                 raise
-        return self.forwarding.once(self._stop) if self.forwarding else []
+        return {carrier.deliverer.kind: carrier.once(self._stop) for carrier in self._carriers()}
 
     def _drain(self, worker: Worker) -> None:
         while not self._stop.is_set() and worker.once():
             pass
+
+    def _carriers(self) -> list[Carrier]:
+        return [Carrier(self.engine, one) for one in self.deliverers]
 
     def _workers(self) -> list[Worker]:
         return [Worker(self.engine, self.stripe, self.surroundings, on_handled=self.on_handled) for _ in range(self.size)]

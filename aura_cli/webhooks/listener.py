@@ -20,11 +20,12 @@ from sqlalchemy import Engine
 
 from aura_cli.db.migrate import require_current
 from aura_cli.errors import AuraError, ConfigurationError
+from aura_cli.outbox.carrying import Deliverer
 from aura_cli.transport import Service
 from aura_cli.webhooks.batch import Handlers, Surroundings
 from aura_cli.webhooks.crew import Crew
+from aura_cli.webhooks.deeds import FORWARD
 from aura_cli.webhooks.envelope import Arrival, BadEvent, read
-from aura_cli.webhooks.forwarding import Forwarding
 from aura_cli.webhooks.inbox import Handled
 from aura_cli.webhooks.intake import Bounds, Intake, NotStored
 from aura_cli.webhooks.metrics import Metrics
@@ -59,8 +60,8 @@ class Refused(AuraError):
         self.closes = closes
 
 
-class Links(Protocol):
-    """Pages that the public port has beside the webhook's path (`aura_cli.integrations.routes`)."""
+class Pages(Protocol):
+    """What the public port has beside the webhook's path (`aura_cli.integrations.routes`, `aura_cli.webhooks.postbox`)."""
 
     def add_to(self, app: web.Application) -> None:
         """Answer on `app`, which has not started yet."""
@@ -236,11 +237,12 @@ def make_app(
     stripe: Service | None = None,
     handlers: Handlers | None = None,
     forwards: bool = False,
-    forwarding: Forwarding | None = None,
+    deliverers: Sequence[Deliverer] = (),
     limits: Limits | None = None,
     trusted_proxies: int = 0,
     clock: Callable[[], float] = time.time,
-    links: Links | None = None,
+    links: Pages | None = None,
+    pages: Sequence[Pages] = (),
 ) -> web.Application:
     """An application that takes Stripe's webhooks at `path` and says at `/healthz` that it is alive; nothing runs before it starts.
 
@@ -248,14 +250,14 @@ def make_app(
     signing secret; `livemode` None takes
     live and test events, else those of the other mode are refused. So many `workers`, threads of this process, handle what is stored:
     they ask `stripe` how things are now, and without it believe the events; `handlers` are yours; with `forwards` the events that stop
-    servers go into the outbox, out of which `forwarding` takes them on; `links` answers under `/connect/`. As a sub-application its paths
-    stand below its prefix. It raises ConfigurationError when it starts on a database with another schema.
+    servers go into the outbox; the `deliverers` carry out what is in there; `links` answers under `/connect/`, `pages` elsewhere. As a
+    sub-application its paths stand below its prefix. It raises ConfigurationError when it starts on a database with another schema.
     """
     if not secrets or not all(isinstance(secret, str) and secret for secret in dict(secrets).values()):
         raise ConfigurationError("A listener needs a signing secret, and none may be empty: anybody could sign with that", "Is it set?")
     limits, metrics = limits or Limits(), Metrics()
-    surroundings = Surroundings(forwards or forwarding is not None, handlers or Handlers())
-    crew = Crew(engine, stripe, surroundings, workers, forwarding)
+    forwards = forwards or any(one.kind == FORWARD for one in deliverers)
+    crew = Crew(engine, stripe, Surroundings(forwards, handlers or Handlers()), workers, deliverers)
     intake = Intake(engine, metrics, secrets, limits.intake, crew.wake.set)
     listener = Listener(path, intake, metrics, secrets, livemode, limits, trusted_proxies, clock)
     app = web.Application(client_max_size=limits.body)
@@ -263,8 +265,9 @@ def make_app(
     for place in {path, path.rstrip("/")}:  # below a prefix, with or without the slash
         app.router.add_post(place, listener.receive, expect_handler=listener.expect)
     app.router.add_get("/healthz", _alive)
-    if links:
-        links.add_to(app)
+    for each in (links, *pages):
+        if each:
+            each.add_to(app)
 
     async def run(_: web.Application) -> AsyncIterator[None]:
         await asyncio.to_thread(require_current, engine)

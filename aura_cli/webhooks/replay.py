@@ -12,7 +12,9 @@ from aura_cli.audit.log import record
 from aura_cli.db.engine import reading, writing
 from aura_cli.db.types import among
 from aura_cli.errors import NotFoundError
-from aura_cli.webhooks import forwarding, inbox, worker
+from aura_cli.outbox import queue
+from aura_cli.webhooks import inbox, worker
+from aura_cli.webhooks.deeds import FORWARD
 from aura_cli.webhooks.inbox import Handled
 from aura_cli.webhooks.sending import Sent, Target
 from aura_cli.webhooks.tables import webhook_events
@@ -90,7 +92,7 @@ def replay(by: Worker, ids: Sequence[str], operator: str) -> Iterator[Ended]:
     for chunk in _chunks(ids):
         with writing(by.engine) as connection:
             inbox.again(connection, chunk)
-            forwarding.revive(connection, chunk)
+            queue.revive(connection, FORWARD, chunk)
             for identifier in chunk:
                 record(connection, operator, "webhooks.replay", identifier)
         ended = [_ended(one) for one in by.once(len(chunk), chunk)]

@@ -15,6 +15,7 @@ from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
     from aura_cli.integrations.routes import Routes
+    from aura_cli.outbox.carrying import Deliverer
     from aura_cli.subscriptions.billing_owner import Owner
     from aura_cli.webhooks.crew import Crew
     from aura_cli.webhooks.inbox import Handled
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PATH = "/api/webhooks/stripe"
 GRACE = 20.0  # seconds
+_CARRIED = {"forward": "events forwarded", "mail": "mails carried"}  # kinds of effects, in the order of `Worked`
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,11 @@ class Working:
 
 @dataclass(frozen=True)
 class Worked:
-    """What `aura webhooks work --once` did: tries by outcome, and events that went on, by what became of them."""
+    """What `aura webhooks work --once` did: tries by outcome; events that went on and mails, by what became of them."""
 
     handled: dict[str, int]
     forwarded: dict[str, int]
+    mailed: dict[str, int]
 
 
 def serve_webhooks(
@@ -74,7 +77,6 @@ def serve_webhooks(
     Serves plain HTTP: put a proxy that speaks TLS before it. Example: aura serve-webhooks --port 8787
     """
     from aura_cli.subscriptions.billing_owner import configured
-    from aura_cli.webhooks.forwarding import Forwarding
     from aura_cli.webhooks.listener import make_app
     from aura_cli.webhooks.serving import Serving, serve
     from aura_cli.webhooks.signature import secrets_of
@@ -89,7 +91,7 @@ def serve_webhooks(
     wanted, secrets = configured(runtime.settings), secrets_of(runtime.settings)
     cli = _stripe_cli(runtime, secrets) if stripe_cli else None
     mode = _mode(runtime, secrets)
-    forwarding = Forwarding.of(runtime.engine, runtime.settings)
+    deliverers = _deliverers(runtime)
     identity = runtime.authorise()
     owner, since = _owner(runtime, wanted)
     app = make_app(
@@ -99,7 +101,7 @@ def serve_webhooks(
         path=path,
         workers=workers,
         stripe=runtime.stripe,
-        forwarding=forwarding,
+        deliverers=deliverers,
         trusted_proxies=trusted_proxies,
         links=_links(runtime),
     )
@@ -121,7 +123,7 @@ def work(
     once: bool = typer.Option(False, "--once", help="Do what is due now, and end; else go on until stopped."),
     workers: int = typer.Option(1, "--workers", min=1, max=16, help="How many at a time."),
 ) -> None:
-    """Work on what a listener received (aura serve-webhooks --workers 0), and forward what is to go on; receives nothing.
+    """Work on what a listener received (aura serve-webhooks --workers 0), and carry out what that set off; receives nothing.
 
     Exit 9 where, with --once, some failed. Example: aura webhooks work --once
     """
@@ -130,26 +132,27 @@ def work(
     from aura_cli.subscriptions.billing_owner import configured
     from aura_cli.webhooks.batch import Surroundings
     from aura_cli.webhooks.crew import Crew
-    from aura_cli.webhooks.forwarding import Forwarding
+    from aura_cli.webhooks.deeds import FORWARD
 
     runtime: Runtime = ctx.obj
-    wanted, forwarding = configured(runtime.settings), Forwarding.of(runtime.engine, runtime.settings)
+    wanted, deliverers = configured(runtime.settings), _deliverers(runtime)
+    forwards_to = next((one.to for one in deliverers if one.kind == FORWARD), None)
     if runtime.options.dry_run:
         raise UsageError("This works", "What it would do: aura webhooks replay --status received -n --diff")
     runtime.authorise()
     owner, since = _owner(runtime, wanted)
     stripe = runtime.stripe if runtime.settings.stripe_mode else None
-    crew = Crew(runtime.engine, stripe, Surroundings(forwarding is not None), workers, forwarding)
+    crew = Crew(runtime.engine, stripe, Surroundings(forwards_to is not None), workers, deliverers)
     runtime.console.say(f"{_granting(runtime, owner, since).replace('the', 'The', 1)}.")  # aura's name is never capitalised
     if stripe is None:
         runtime.console.say("STRIPE_SECRET_KEY is not set: events are believed, though they may be late.")
     if not once:
-        _work_on(runtime, crew, Working(owner, since, workers, forwarding.target.url if forwarding else None))
+        _work_on(runtime, crew, Working(owner, since, workers, forwards_to))
     batches: list[Sequence[Handled]] = []
     crew.on_handled = batches.append
-    forwarded = crew.drain()
+    carried = {kind: dict(Counter(one.state for one in some)) for kind, some in crew.drain().items()}
     handled = Counter(one.outcome if one.state == "done" else one.state for batch in batches for one in batch)
-    done = Worked(dict(handled.most_common()), dict(Counter(one.state for one in forwarded)))
+    done = Worked(dict(handled.most_common()), *(carried.get(kind, {}) for kind in _CARRIED))
     runtime.console.result(done, lambda: _worked(done))
     if failed := handled["failed"] + handled["dead"]:
         raise PartialFailure(f"{failed:,} of {handled.total():,} events failed", "See: aura webhooks list --status failed, --status dead")
@@ -162,6 +165,14 @@ def _mode(runtime: Runtime, secrets: Mapping[str, str]) -> str:
     if (mode := runtime.settings.stripe_mode) is None:
         raise ConfigurationError("STRIPE_SECRET_KEY is not set: it says whether live or test events are meant", "Set it")
     return mode
+
+
+def _deliverers(runtime: Runtime) -> list[Deliverer]:
+    """Who carries out what is asked for beside an event, as far as it is configured. Raises ConfigurationError where it cannot be."""
+    from aura_cli.webhooks.forwarding import Forwarding
+
+    forwarding = Forwarding.of(runtime.engine, runtime.settings)
+    return [one for one in (forwarding,) if one]
 
 
 def _links(runtime: Runtime) -> Routes | None:
@@ -194,9 +205,9 @@ def _work_on(runtime: Runtime, crew: Crew, started: Working) -> NoReturn:
 
 
 def _worked(done: Worked) -> Iterator[str]:
-    for deed, counts in (("handled", done.handled), ("forwarded", done.forwarded)):
+    for deed, counts in zip(("events handled", *_CARRIED.values()), vars(done).values(), strict=True):
         listed = f" ({', '.join(f'{number:,} {name}' for name, number in counts.items())})" if counts else ""
-        yield f"{sum(counts.values()):,} events {deed}{listed}."
+        yield f"{sum(counts.values()):,} {deed}{listed}."
 
 
 def _stripe_cli(runtime: Runtime, secrets: dict[str, str]) -> StripeCli:

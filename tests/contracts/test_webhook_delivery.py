@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from aura_cli.db.engine import writing
 from aura_cli.db.migrate import upgrade
+from aura_cli.outbox.carrying import Carrier
 from aura_cli.outbox.queue import enqueue
 from aura_cli.sandbox.credentials import NOWHERE, STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, Addresses, environment
 from aura_cli.webhooks.deeds import FORWARD
@@ -134,8 +135,8 @@ def stored(sqlite_database: str) -> Iterator[tuple[Engine, Arrival]]:
 def test_forwarding(endpoint: Endpoint, stored: tuple[Engine, Arrival]) -> None:
     """An event that is forwarded to the web app, which verifies with stripe-node, is signed anew as well."""
     engine, arrival = stored
-    (forwarded,) = Forwarding(engine, Target(endpoint.url, STRIPE_WEBHOOK_SECRET)).once()
-    assert (forwarded.event, forwarded.state) == (arrival.id, "done")
+    (forwarded,) = Carrier(engine, Forwarding(engine, Target(endpoint.url, STRIPE_WEBHOOK_SECRET))).once()
+    assert (forwarded.key, forwarded.state) == (arrival.id, "done")
     assert endpoint.verified()["id"] == arrival.id
 
 

@@ -11,10 +11,11 @@ from sqlalchemy import Engine, select
 from aura_cli.db.engine import connect, reading, writing
 from aura_cli.errors import ConfigurationError
 from aura_cli.outbox import queue
+from aura_cli.outbox.carrying import Carrier
 from aura_cli.outbox.tables import outbox
 from aura_cli.settings import Settings
 from aura_cli.webhooks.envelope import read
-from aura_cli.webhooks.forwarding import Forwarding, revive
+from aura_cli.webhooks.forwarding import Forwarding
 from aura_cli.webhooks.inbox import store
 from aura_cli.webhooks.samples import sample
 from aura_cli.webhooks.sending import Target
@@ -38,8 +39,8 @@ def ask(engine: Engine, number: int = 1) -> list[bytes]:
     return bodies
 
 
-def forwarding(engine: Engine, url: str) -> Forwarding:
-    return Forwarding(engine, Target(url, SECRET))
+def forwarding(engine: Engine, url: str) -> Carrier:
+    return Carrier(engine, Forwarding(engine, Target(url, SECRET)))
 
 
 def effects(engine: Engine) -> list[tuple[str, int, str | None]]:
@@ -95,7 +96,7 @@ def test_what_was_given_up_goes_on_when_somebody_says_so(engine: Engine) -> None
         assert carrier.once() == []
         assert effects(engine) == [("dead", queue.ATTEMPTS, "503: not now")]
         with writing(engine) as connection:
-            assert revive(connection, [json.loads(body)["id"], "evt_other"]) == 1
+            assert queue.revive(connection, "forward", [json.loads(body)["id"], "evt_other"]) == 1
         assert [one.state for one in carrier.once()] == ["done"]
 
 
@@ -149,7 +150,7 @@ def test_one_that_died_before_its_note(engine: Engine) -> None:
     """When its claim runs out the event goes again: at least once."""
     (body,) = ask(engine)
     with writing(engine) as connection:
-        assert len(queue.claim(connection, "gone", kinds=("forward",))) == 1
+        assert len(queue.claim(connection, "elsewhere:1:2:3:4", kinds=("forward",))) == 1
     with receiving() as receiver:
         carrier = forwarding(engine, receiver.url)
         assert carrier.once() == []
