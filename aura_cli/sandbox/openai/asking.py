@@ -87,7 +87,7 @@ def read(document: Any) -> Asked:
 def _refused(why: str) -> OpenAIError:
     """msgspec's words in OpenAI's."""
     what, _, place = why.partition(" - at `$")
-    param = place.strip("`.").replace("[...]", "") or None
+    param = place.strip("`.") or None
     if unknown := re.match(r"Object contains unknown field `(.+)`", what):
         return OpenAIError(400, f"Unrecognized request argument supplied: {unknown[1]}")
     if missing := re.match(r"Object missing required field `(.+)`", what):

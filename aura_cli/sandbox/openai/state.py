@@ -49,7 +49,7 @@ class OpenAIState:
     """One account; `clock` gives epoch seconds."""
 
     api_key: str = OPENAI_API_KEY
-    models: Mapping[str, Model] = MODELS
+    models: dict[str, Model] = field(default_factory=lambda: dict(MODELS))
     clock: Callable[[], float] = time.time
     scripts: list[Script] = field(default_factory=list)
     journal: list[Entry] = field(default_factory=list)
