@@ -20,6 +20,16 @@ from aura_cli.errors import ConfigurationError
 
 ENVIRONMENT = "the environment"
 SANDBOX = "sandbox"
+SANDBOX_KEYS = (  # in the sandbox these bear its name: a key of somewhere else is not used from there
+    "STRIPE_SECRET_KEY",
+    "PRIVY_APP_SECRET",
+    "OPENAI_API_KEY",
+    "OPENROUTER_API_KEY",
+    "RESEND_API_KEY",
+    "UPSTASH_REDIS_REST_TOKEN",
+    "GA_API_SECRET",
+    "VERCEL_TOKEN",
+)
 TRY_IT = "To try aura with nothing set: aura sandbox -- bash"
 
 
@@ -157,7 +167,7 @@ class Settings:
         """Read the process environment and the files that count for `environment` (`--env`) or only `env_file`.
 
         An empty value hides those of weaker sources and counts as none. Raises ConfigurationError for a file that is
-        unreadable, writable by others or owned by somebody else, and for a bad AURA_ENV.
+        unreadable, writable by others or owned by somebody else, for a bad AURA_ENV, and in the sandbox for a key of somewhere else.
         """
         environ = os.environ if environ is None else environ
         _check_environment(environ.get("AURA_ENV"), environment)
@@ -175,6 +185,8 @@ class Settings:
         elif (named := values.get("AURA_ENV")) and named.source != ENVIRONMENT:
             _check_environment(None, named.text)
         values = {name: setting for name, setting in values.items() if setting.text}
+        if environ.get("AURA_ENV") == SANDBOX:
+            _require_mark(values)
         ignored = tuple(sorted(name for name, known in KNOWN.items() if known.credential and _stray(values, name, known.credential)))
         known = {name: value for name, value in values.items() if name not in ignored}
         libpq = {name: environ[name] for name in ("PGHOST", "PGHOSTADDR", "PGSERVICE") if environ.get(name)}
@@ -220,6 +232,13 @@ class Settings:
         if key is None:
             return None
         return "test" if key.reveal().startswith(("sk_test_", "rk_test_")) else "live"
+
+
+def _require_mark(values: Mapping[str, Setting]) -> None:
+    """Raises ConfigurationError for a key that is not the sandbox's."""
+    for name in SANDBOX_KEYS:
+        if name in values and SANDBOX not in values[name].text:
+            raise ConfigurationError(f"AURA_ENV is {SANDBOX}, and {name} is not the sandbox's", "Start it with: aura sandbox")
 
 
 def _is_provider_credential(name: str) -> bool:

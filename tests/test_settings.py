@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aura_cli.errors import ConfigurationError
-from aura_cli.settings import KNOWN, Secret, Settings
+from aura_cli.settings import KNOWN, SANDBOX_KEYS, Secret, Settings
 from tests.parts.program import Aura
 
 KEY = "STRIPE_SECRET_KEY"
@@ -168,6 +168,15 @@ def test_the_sandbox_reads_no_file(tmp_path: Path) -> None:
     write(tmp_path, _="AURA_ENV=sandbox")
     with pytest.raises(ConfigurationError, match="sandbox"):
         Settings.load({}, tmp_path)
+
+
+@pytest.mark.parametrize("name", SANDBOX_KEYS)
+def test_a_key_of_somewhere_else_is_not_used_in_the_sandbox(tmp_path: Path, name: str) -> None:
+    """Every service's key bears the sandbox's mark there; none is needed."""
+    assert Settings.load({"AURA_ENV": "sandbox", name: "my-sandbox-key"}, tmp_path).secret(name)
+    assert Settings.load({"AURA_ENV": "sandbox", name: ""}, tmp_path).secret(name) is None
+    with pytest.raises(ConfigurationError, match=name):
+        Settings.load({"AURA_ENV": "sandbox", name: "a-real-key"}, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["prod", "Production", "../x", "preview"])

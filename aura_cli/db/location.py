@@ -109,7 +109,3 @@ def _require_sandbox(settings: Settings, url: str) -> None:
     inside = url.startswith("sqlite") and Path(path[1:]).is_relative_to(settings.home)
     if not inside and host_of(url, settings.libpq) not in ("127.0.0.1", "::1", "localhost"):
         raise ConfigurationError(f"AURA_ENV is {SANDBOX}, and DATABASE_URL is not the sandbox's", "Start it with: aura sandbox")
-    for name in ("STRIPE_SECRET_KEY", "PRIVY_APP_SECRET"):
-        key = settings.secret(name)
-        if key and SANDBOX not in key.reveal():
-            raise ConfigurationError(f"AURA_ENV is {SANDBOX}, and {name} is not the sandbox's", "Start it with: aura sandbox")

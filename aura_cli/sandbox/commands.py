@@ -8,6 +8,8 @@ from aura_cli.runtime import Runtime
 
 context_settings = {"ignore_unknown_options": False, "allow_interspersed_args": True}
 
+ANY = "0: any free one."
+
 
 def sandbox(
     ctx: typer.Context,
@@ -22,15 +24,21 @@ def sandbox(
     rate: float = typer.Option(0.0, "--rate", min=0, help="Requests a second that are allowed (0: any)."),
     duplicate_events: float = typer.Option(0.0, "--duplicate-events", min=0, max=1, help="Share of events delivered twice."),
     reorder_events: bool = typer.Option(False, "--reorder-events", help="Deliver events in any order."),
-    stripe_port: int = typer.Option(0, "--stripe-port", min=0, max=65535, help="0: any free one."),
     webhook_url: str = typer.Option("", "--webhook-url", metavar="URL", help="Deliver Stripe's events to this address on this machine."),
-    privy_port: int = typer.Option(0, "--privy-port", min=0, max=65535, help="0: any free one."),
-    providers_port: int = typer.Option(0, "--providers-port", min=0, max=65535, help="0: any free one."),
+    stripe_port: int = typer.Option(0, "--stripe-port", min=0, max=65535, help=ANY),
+    privy_port: int = typer.Option(0, "--privy-port", min=0, max=65535, help=ANY),
+    providers_port: int = typer.Option(0, "--providers-port", min=0, max=65535, help=ANY),
+    openai_port: int = typer.Option(0, "--openai-port", min=0, max=65535, help=ANY),
+    resend_port: int = typer.Option(0, "--resend-port", min=0, max=65535, help=ANY),
+    upstash_port: int = typer.Option(0, "--upstash-port", min=0, max=65535, help=ANY),
+    analytics_port: int = typer.Option(0, "--analytics-port", min=0, max=65535, help=ANY),
+    web_app_port: int = typer.Option(0, "--web-app-port", min=0, max=65535, help=ANY),
 ) -> None:
-    """Run local stand-ins of Stripe, Privy and the 64 providers with a made-up population, and a database to match.
+    """Run local stand-ins of every outside service with a made-up population, and a database to match.
 
-    Without CMD it prints the complete environment and runs until it is stopped. Faults can be changed while it runs
-    with POST /_sandbox/faults. Example: aura sandbox -- aura subscriptions reconcile
+    They are Stripe, Privy, the 64 providers, OpenAI, Resend, Upstash, Google Analytics and pages of the web app. Without CMD
+    it prints the complete environment and runs until it is stopped. Faults can be changed while it runs with
+    POST /_sandbox/faults. Example: aura sandbox -- aura subscriptions reconcile
     """
     from aura_cli.sandbox.faults import Faults
     from aura_cli.sandbox.run import Sandbox, run
@@ -47,7 +55,7 @@ def sandbox(
         reorder_events=reorder_events,
         seed=seed,
     )
-    ports = Ports(stripe_port, privy_port, providers_port)
+    ports = Ports(stripe_port, privy_port, providers_port, openai_port, resend_port, upstash_port, analytics_port, web_app_port)
     made = Sandbox(users, seed, int(runtime.clock().timestamp()), drift=not clean, faults=faults, ports=ports, webhook_url=webhook_url)
     raise typer.Exit(run(made, command or [], runtime.console))
 

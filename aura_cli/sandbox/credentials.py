@@ -3,10 +3,9 @@
 Every credential bears the word `sandbox`: that is how a key of somewhere else is told from them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from aura_cli.integrations.catalogue import load
 from aura_cli.integrations.provider import Provider
@@ -19,27 +18,16 @@ STRIPE_PRICE_ID = "price_1SandboxProMonthly000000"
 PRIVY_APP_ID = "sandboxapp000000000000000"  # 25 characters, as Privy's are
 PRIVY_APP_SECRET = "privy_app_secret_sandbox_StandInOnThisMachine0000"  # noqa: S105
 OPENAI_API_KEY = "sk-sandbox-StandInOnThisMachine0000"
+RESEND_API_KEY = "re_sandbox_StandInOnThisMachine0000"
+RESEND_WEBHOOK_SECRET = "whsec_sandboxStandInOnThisMachine00000"  # noqa: S105 (after its prefix it is base64)
+UPSTASH_REDIS_REST_TOKEN = "sandbox-StandInOnThisMachine0000"  # noqa: S105
+GA_API_SECRET = "sandbox-StandInOnThisMachine0000"  # noqa: S105
+GA_MEASUREMENT_ID = "G-SANDBOX000"
 INTEGRATION_ENCRYPTION_KEY = "sandbox-integration-encryption-key-0000"
 
 PROVIDER_FILES = "providers"  # the folder in AURA_HOME with the files that lead to the stand-in
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: refused at once wherever nobody runs that service
-
-_WITHOUT_STAND_IN: Mapping[str, str] = MappingProxyType(
-    {
-        "OPENAI_API_KEY": "sk-sandbox-nothing-listens-0000",
-        "OPENAI_BASE_URL": f"{NOWHERE}/v1",
-        "RESEND_API_KEY": "re_sandbox_nothing_listens_0000",
-        "RESEND_API_URL": NOWHERE,
-        "UPSTASH_REDIS_REST_URL": NOWHERE,
-        "UPSTASH_REDIS_REST_TOKEN": "sandbox-nothing-listens-0000",
-        "GA_API_BASE": NOWHERE,
-        "GA_API_SECRET": "sandbox-nothing-listens-0000",
-        "VERCEL_API_BASE": NOWHERE,
-        "VERCEL_TOKEN": "sandbox-nothing-listens-0000",
-        "NEXT_PUBLIC_APP_URL": NOWHERE,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -49,12 +37,16 @@ class Addresses:
     stripe: str
     privy: str
     providers: str = NOWHERE
+    openai: str = NOWHERE
+    resend: str = NOWHERE
+    upstash: str = NOWHERE
+    analytics: str = NOWHERE
+    web_app: str = NOWHERE
 
 
 def environment(addresses: Addresses, home: Path, database_url: str) -> dict[str, str]:
     """Every variable of the web app's and of `aura`'s that counts in the sandbox; what has no stand-in is sent where nobody listens."""
     return {
-        **_WITHOUT_STAND_IN,
         **provider_variables(load().providers.values()),
         "AURA_ENV": "sandbox",
         "AURA_HOME": str(home),
@@ -69,6 +61,21 @@ def environment(addresses: Addresses, home: Path, database_url: str) -> dict[str
         "NEXT_PUBLIC_PRIVY_APP_ID": PRIVY_APP_ID,
         "PRIVY_APP_SECRET": PRIVY_APP_SECRET,
         "INTEGRATION_ENCRYPTION_KEY": INTEGRATION_ENCRYPTION_KEY,
+        "NEXT_PUBLIC_APP_URL": addresses.web_app,
+        "OPENAI_BASE_URL": f"{addresses.openai}/v1",
+        "OPENAI_API_KEY": OPENAI_API_KEY,
+        "AURA_SANDBOX_OPENAI": addresses.openai,
+        "RESEND_API_URL": addresses.resend,
+        "RESEND_API_KEY": RESEND_API_KEY,
+        "RESEND_WEBHOOK_SECRET": RESEND_WEBHOOK_SECRET,
+        "FROM_EMAIL": "AURA <noreply@sandbox.test>",
+        "UPSTASH_REDIS_REST_URL": addresses.upstash,
+        "UPSTASH_REDIS_REST_TOKEN": UPSTASH_REDIS_REST_TOKEN,
+        "GA_API_BASE": addresses.analytics,
+        "GA_API_SECRET": GA_API_SECRET,
+        "NEXT_PUBLIC_GA_MEASUREMENT_ID": GA_MEASUREMENT_ID,
+        "VERCEL_API_BASE": NOWHERE,
+        "VERCEL_TOKEN": "sandbox-nothing-listens-0000",
     }
 
 

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from aura_cli.console import Console, dump
@@ -20,6 +20,17 @@ from aura_cli.sandbox.population import Population
 from aura_cli.sandbox.providers.addresses import write
 from aura_cli.sandbox.server import Ports, running
 from aura_cli.settings import foreign_environment
+
+STAND_INS = {  # by their names in `Addresses`: what each stands in for
+    "stripe": "Stripe",
+    "privy": "Privy",
+    "providers": "64 providers",
+    "openai": "OpenAI",
+    "resend": "Resend",
+    "upstash": "Upstash",
+    "analytics": "Google Analytics",
+    "web_app": "the web app",
+}
 
 
 @dataclass(frozen=True)
@@ -68,17 +79,19 @@ def fill_database(url: str, population: Population, *, people: bool = True, drif
 
 def run(sandbox: Sandbox, command: Sequence[str], console: Console) -> int:
     """Open a sandbox and run `command` in it, or print its environment and wait for a signal. Returns the exit code."""
-    with opened(sandbox) as (variables, _, _):
+    with opened(sandbox) as (variables, _, addresses):
         if command:
             if console.is_terminal:
                 console.say(f"A sandbox of {sandbox.users:,} people. When {command[0]} ends, everything in it is gone.")
             return _inside(command, variables)
         if console.as_json:
-            console.emit(dump({"env": variables}))
+            console.emit(dump({"env": variables, "stand_ins": asdict(addresses)}))
         else:
             for name, value in variables.items():
                 console.emit(f"export {name}={shlex.quote(value)}")
             console.say(f"A sandbox of {sandbox.users:,} people is running; Ctrl-C ends it.")
+            for name, base in asdict(addresses).items():
+                console.say(f"  {STAND_INS[name]:<16}  {base}")
         try:
             signal.pause()
         except KeyboardInterrupt as stop:

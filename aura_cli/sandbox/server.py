@@ -2,16 +2,18 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from aura_cli.errors import ConflictError, UsageError
 from aura_cli.integrations.catalogue import load
-from aura_cli.sandbox import stripe
+from aura_cli.sandbox import openai, stripe, web_app
 from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET, Addresses, provider_variables
 from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
 from aura_cli.sandbox.population import Population
@@ -21,6 +23,7 @@ from aura_cli.sandbox.providers.state import ProvidersState
 from aura_cli.sandbox.stripe.delivery import is_loopback, register
 from aura_cli.sandbox.stripe.errors import ApiError, rate_limited
 
+_State = TypeVar("_State", contravariant=True)
 HOST = "127.0.0.1"
 _CLEANUP_SECONDS = 1.0  # how long an answer under way may still take when the sandbox stops
 
@@ -32,6 +35,11 @@ class Ports:
     stripe: int = 0
     privy: int = 0
     providers: int = 0
+    openai: int = 0
+    resend: int = 0
+    upstash: int = 0
+    analytics: int = 0
+    web_app: int = 0
 
 
 _Started = Future[tuple[Addresses, Callable[[], object]]]  # where the stand-ins listen, and what stops them
@@ -64,10 +72,14 @@ def running(
 
 def _applications(population: Population, faults: Faults, webhook_url: str) -> dict[str, web.Application]:
     """The stand-ins by their names in `Addresses` and `Ports`."""
+    catalogue = load()
+    given = ProvidersState(catalogue, provider_variables(catalogue.providers.values()))
     return {
         "stripe": _stripe(population, replace(faults), webhook_url),
-        "privy": _privy(population, replace(faults)),
-        "providers": _providers(replace(faults)),
+        "privy": _standing(privy, privy.PrivyState.of(population), faults),
+        "providers": _standing(providers, given, faults),
+        "openai": _standing(openai, openai.OpenAIState(), faults),
+        "web_app": _standing(web_app, web_app.WebAppState(), faults),
     }
 
 
@@ -87,17 +99,19 @@ def _stripe_error(status: int) -> object:
     return ApiError(status, "An unexpected error occurred.", kind="api_error").body
 
 
-def _privy(population: Population, faults: Faults) -> web.Application:
-    app = privy.make_app(privy.PrivyState.of(population), [fault_middleware(faults, privy.error_body)])
-    app.add_routes(fault_routes(faults))
-    return app
+class _Vendor(Protocol[_State]):
+    """The module, or package, of a stand-in."""
+
+    def make_app(self, state: _State, middlewares: Sequence[Middleware] = ()) -> web.Application: ...
+
+    def error_body(self, status: int) -> object: ...
 
 
-def _providers(faults: Faults) -> web.Application:
-    catalogue = load()
-    state = ProvidersState(catalogue, provider_variables(catalogue.providers.values()))
-    app = providers.make_app(state, [fault_middleware(faults, providers.error_body)])
-    app.add_routes(fault_routes(faults))
+def _standing(vendor: _Vendor[_State], state: _State, faults: Faults) -> web.Application:
+    """A stand-in with faults of its own, which begin as `faults`."""
+    own = replace(faults)
+    app = vendor.make_app(state, [fault_middleware(own, vendor.error_body)])
+    app.add_routes(fault_routes(own))
     return app
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY, Addresses, environment
 from aura_cli.sandbox.generation import build
+from aura_cli.sandbox.run import STAND_INS
 from tests.parts.books import NOW, opened
 from tests.parts.program import Aura
 from tests.parts.sampling import sample
@@ -70,7 +71,10 @@ def test_it_runs_until_it_is_stopped(aura: Aura, number: signal.Signals, code: i
     """One line of JSON at once, with all that a process needs; it serves; a signal ends it and everything it made."""
     process = aura.start(*SMALL, "--json", env=temporary(aura))
     assert process.stdout
-    variables = json.loads(process.stdout.readline())["env"]
+    said = json.loads(process.stdout.readline())
+    variables = said["env"]
+    assert said["stand_ins"] == {name: said["stand_ins"][name] for name in STAND_INS}
+    assert said["stand_ins"]["stripe"] == variables["STRIPE_API_BASE"]
     assert variables.keys() == environment(Addresses("", ""), Path(), "").keys()
     headers = {"Authorization": f"Bearer {STRIPE_SECRET_KEY}"}
     assert httpx.get(f"{variables['STRIPE_API_BASE']}/v1/account", headers=headers, trust_env=False).status_code == 200
@@ -84,14 +88,16 @@ def test_it_runs_until_it_is_stopped(aura: Aura, number: signal.Signals, code: i
 
 
 def test_the_environment_can_be_taken_over_by_a_shell(aura: Aura) -> None:
-    """Without --json: lines of `export` on standard output, a word to the person on standard error."""
+    """Without --json: lines of `export` on standard output, a word to the person on standard error, and where each stand-in listens."""
     process = aura.start(*SMALL, "--users", "0", env=temporary(aura))
     assert process.stdout
     lines = [process.stdout.readline() for _ in environment(Addresses("", ""), Path(), "")]
     shell = subprocess.run(["sh", "-c", "".join(lines) + "\nenv"], capture_output=True, text=True, check=True, env={})
     assert "AURA_ENV=sandbox" in shell.stdout.splitlines()
     process.terminate()
-    assert "people is running" in process.communicate(timeout=20)[1]
+    told = process.communicate(timeout=20)[1]
+    assert "people is running" in told
+    assert [name for name in STAND_INS.values() if f"  {name} " not in told] == []
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 42", 42), ("kill -9 $$", 137), ("kill -TERM $$", 143)])
@@ -199,6 +205,7 @@ def test_what_belongs_to_the_person_is_not_touched(aura: Aura) -> None:
     [
         {"STRIPE_SECRET_KEY": "sk_test_canary00000000000000"},
         {"PRIVY_APP_SECRET": "canary-secret"},
+        {"OPENAI_API_KEY": "sk-canary"},
         {"DATABASE_URL": "postgresql://user:pass@db.example.com/live"},
         {"DATABASE_URL": "sqlite:////tmp/elsewhere.db"},
     ],

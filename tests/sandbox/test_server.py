@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections import Counter
+from dataclasses import asdict, fields
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from queue import Queue
@@ -14,6 +15,7 @@ import pytest
 from aura_cli.errors import ConflictError, UsageError
 from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, Addresses, environment
 from aura_cli.sandbox.generation import PRO_MONTHLY, build
+from aura_cli.sandbox.run import STAND_INS
 from aura_cli.sandbox.server import HOST, Ports, running
 from aura_cli.sandbox.stripe.delivery import signature
 from aura_cli.settings import Settings
@@ -29,12 +31,33 @@ def stripe(addresses: Addresses) -> httpx.Client:
 def test_it_listens_while_the_context_lasts_and_leaves_no_thread() -> None:
     """Answers inside, refuses connections afterwards."""
     with running(POPULATION) as addresses:
-        for base in (addresses.stripe, addresses.privy):
+        bases = asdict(addresses).values()
+        assert len({*bases}) == len(fields(Ports))
+        for base in bases:
             assert httpx.get(f"{base}/_sandbox/faults", trust_env=False).status_code == 200
-    for base in (addresses.stripe, addresses.privy):
+    for base in bases:
         with pytest.raises(httpx.ConnectError):
             httpx.get(base, trust_env=False)
     assert "sandbox" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_each_stand_in_listens_where_it_is_told_to() -> None:
+    """A port for each, by its name; what `aura sandbox` says of each has a name for it."""
+    with socket.create_server((HOST, 0)) as one, socket.create_server((HOST, 0)) as other:
+        ports = Ports(openai=one.getsockname()[1], web_app=other.getsockname()[1])
+    with running(POPULATION, ports=ports) as addresses:
+        assert (addresses.openai, addresses.web_app) == (f"http://{HOST}:{ports.openai}", f"http://{HOST}:{ports.web_app}")
+    assert list(asdict(addresses)) == list(asdict(ports)) == list(STAND_INS)
+
+
+def test_the_web_app_s_pages_answer() -> None:
+    """What links in mails lead to: an invitation's page among them; what was opened can be asked, and other pages are not there."""
+    with running(POPULATION) as addresses, httpx.Client(base_url=addresses.web_app, trust_env=False) as http:
+        answers = [http.get(path).status_code for path in ("/", "/dashboard", "/team/accept?token=0a", "/team/acept")]
+        assert http.get("/_sandbox/opened").json() == ["/", "/dashboard", "/team/accept?token=0a"]
+        http.post("/_sandbox/faults", json={"server_error": 1}).raise_for_status()
+        assert http.get("/").status_code == 500
+    assert answers == [200, 200, 200, 404]
 
 
 def test_two_sandboxes_at_once_know_nothing_of_each_other() -> None:
