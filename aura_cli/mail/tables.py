@@ -5,7 +5,7 @@ from sqlalchemy import Column, Index, Table, Text
 from aura_cli.db.shared import METADATA, OPS
 from aura_cli.db.types import Id, Json, UtcTime, utc_now
 
-mails = Table(  # one row a mail to one recipient; when it is tried next stands in the outbox, under the same key
+mails = Table(  # one row a mail to one recipient; when it is tried next stands in the outbox
     "mails",
     METADATA,
     Column("id", Id, primary_key=True),
@@ -20,6 +20,7 @@ mails = Table(  # one row a mail to one recipient; when it is tried next stands 
     Column("resend_id", Text),
     Column("error", Text),
     Column("batch", Text),  # one `send --to-all`
+    Column("effect", Text),  # the key of the outbox row that it goes out with: its own, or of up to a hundred mails
     Column("created_at", UtcTime(), server_default=utc_now(), nullable=False),
     Column("first_try_at", UtcTime()),  # Resend knows the key for 24 hours from here on
     Column("sent_at", UtcTime()),

@@ -83,6 +83,7 @@ def upgrade() -> None:
         sa.Column("resend_id", sa.Text()),
         sa.Column("error", sa.Text()),
         sa.Column("batch", sa.Text()),
+        sa.Column("effect", sa.Text()),
         sa.Column("created_at", TIME, nullable=False, server_default=NOW),
         sa.Column("first_try_at", TIME),
         sa.Column("sent_at", TIME),
