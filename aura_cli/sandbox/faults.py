@@ -26,6 +26,9 @@ class Fault(StrEnum):
     CUT_HALF = "cut_half"
 
 
+SUFFERS = web.RequestKey("suffers", Fault)  # for a handler that streams: only it can cut its answer
+
+
 @dataclass
 class Faults:
     """How much goes wrong. Probabilities are of one request or event, from 0 to 1; one request suffers one fault at most."""
@@ -102,6 +105,8 @@ def fault_middleware(faults: Faults, error_body: Callable[[int], object]) -> Mid
             return web.json_response(error_body(429), status=429, headers=headers)
         if fault is Fault.SERVER_ERROR:
             return web.json_response(error_body(500), status=500)
+        if fault:
+            request[SUFFERS] = fault
         answer = await handler(request)
         if fault is Fault.CUT_BEFORE and request.transport:
             request.transport.abort()

@@ -306,6 +306,17 @@ def test_faults_have_openai_s_shape(stand_in: Assistant, sdk: openai.OpenAI, fau
     assert raised.value.type in ("requests", "server_error")
 
 
+@pytest.mark.parametrize("fault", ["cut_before", "cut_half"])
+def test_faults_cut_streams_too(stand_in: Assistant, sdk: openai.OpenAI, fault: str) -> None:
+    """Half of the text, or none of it, and then the end of the connection."""
+    stand_in.faults.change({fault: 1})
+    stand_in.says("one two three four")
+    got: list[ChatCompletionChunk] = []
+    with pytest.raises(openai.APIConnectionError):
+        got.extend(chunks(sdk))
+    assert text(got) == {"cut_before": "", "cut_half": "one two"}[fault]
+
+
 @given(said=st.text(max_size=300), size=st.integers(0, 9))
 def test_pieces_make_the_whole(said: str, size: int) -> None:
     """Whatever the text, its chunks put together are it; as many as its tokens where no size is ordered."""

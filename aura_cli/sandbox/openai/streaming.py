@@ -6,6 +6,7 @@ import time
 import msgspec
 from aiohttp import web
 
+from aura_cli.sandbox.faults import SUFFERS, Fault
 from aura_cli.sandbox.openai.answers import Answer
 from aura_cli.sandbox.openai.errors import server_error
 from aura_cli.sandbox.openai.scripts import Trouble
@@ -35,7 +36,9 @@ async def silence(request: web.Request) -> None:
 
 async def stream(request: web.Request, entry: Entry, answer: Answer, headers: dict[str, str], *, with_usage: bool) -> web.StreamResponse:
     """Send `answer`; `entry` counts along. Raises Left when the client goes away."""
-    script = answer.script
+    trouble, after = answer.script.trouble, answer.script.after
+    if fault := request.get(SUFFERS):
+        trouble, after = Trouble.CUT, len(answer.parts) // 2 if fault is Fault.CUT_HALF else 0
     response = web.StreamResponse(headers={**headers, "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"})
     try:
         await response.prepare(request)
@@ -43,14 +46,14 @@ async def stream(request: web.Request, entry: Entry, answer: Answer, headers: di
         await _send(response, answer.opening(with_usage=with_usage))
         begun = time.monotonic()
         for number, chunk in enumerate(answer.chunks(with_usage=with_usage)):
-            if script.trouble and number == script.after:
-                return await _suffer(request, response, entry, script.trouble)
-            if script.rate:
-                await wait(request, begun + number / script.rate - time.monotonic())
+            if trouble and number == after:
+                return await _suffer(request, response, entry, trouble)
+            if answer.script.rate:
+                await wait(request, begun + number / answer.script.rate - time.monotonic())
             await _send(response, chunk)
             entry.chunks += 1
-        if script.trouble:
-            return await _suffer(request, response, entry, script.trouble)
+        if trouble:
+            return await _suffer(request, response, entry, trouble)
         for chunk in answer.closing(with_usage=with_usage):
             await _send(response, chunk)
         await response.write(b"data: [DONE]\n\n")
