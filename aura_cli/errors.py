@@ -64,15 +64,18 @@ class ConflictError(AuraError):
 class ServiceError(AuraError):
     """A service answered, and its answer was an error or made no sense.
 
-    `status` is the HTTP status of the answer; 0 where the error lies in its body.
+    `status` is the HTTP status of the answer; 0 where the error lies in its body. `body` is what it said, as it came, and `wait` the
+    seconds that it asks for before another try (Retry-After); None where it asks for none.
     """
 
     exit_code = 7
     kind = "service"
 
-    def __init__(self, message: str, hint: str = "", *, status: int = 0) -> None:
+    def __init__(self, message: str, hint: str = "", *, status: int = 0, body: bytes = b"", wait: float | None = None) -> None:
         super().__init__(message, hint)
         self.status = status
+        self.body = body
+        self.wait = wait
 
 
 class UnreachableError(AuraError):

@@ -95,12 +95,13 @@ class Service:
         params: Mapping[str, Any] | None = None,
         json: object = None,
         form: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool | None = None,
     ) -> bytes:
         """The body of a successful answer, after retries where `repeatable` (default: a GET is, nothing else). Raises as `get` does.
 
-        What is sent is `json`, or `form` (form-encoded; a list's elements under one name each), or nothing.
+        What is sent is `json`, `form` (form-encoded; a list's elements under one name each), `content` as it is, or nothing.
         """
         assert self._client is not None, "use the service as a context manager"
         attempts = ATTEMPTS if repeatable or (repeatable is None and method == "GET") else 1
@@ -109,7 +110,7 @@ class Service:
             if self.stop.is_set():
                 raise UnreachableError(f"{self.name}: stopped before {method} {path}")
             try:
-                answer = self._client.request(method, path, params=params, json=json, data=form, headers=headers)
+                answer = self._client.request(method, path, params=params, json=json, data=form, content=content, headers=headers)
             except httpx.LocalProtocolError as error:
                 raise ConfigurationError(f"{self.name}: a credential or address cannot be sent: {error}") from error
             except httpx.DecodingError as error:
@@ -151,8 +152,9 @@ class Service:
             case 404:
                 return NotFoundError(message)
             case 429:
-                return ServiceError(message, "It asks for a slower pace; wait, or lower --max-rps", status=429)
-        return ServiceError(message, status=answer.status_code)
+                hint = "It asks for a slower pace; wait, or lower --max-rps"
+                return ServiceError(message, hint, status=429, body=answer.content, wait=_asked_for(answer))
+        return ServiceError(message, status=answer.status_code, body=answer.content, wait=_asked_for(answer))
 
 
 def _backoff(attempt: int) -> float:
@@ -161,10 +163,16 @@ def _backoff(attempt: int) -> float:
 
 
 def _wait_for(answer: httpx.Response, attempt: int) -> float:
-    """The answer's Retry-After (seconds or a date, RFC 9110 section 10.2.3), else the backoff."""
+    """What the answer asks for, as long as that is bearable, else the backoff."""
+    asked = _asked_for(answer)
+    return _backoff(attempt) if asked is None else min(LONGEST_WAIT, asked)
+
+
+def _asked_for(answer: httpx.Response) -> float | None:
+    """The answer's Retry-After (seconds or a date, RFC 9110 section 10.2.3), in seconds."""
     said = answer.headers.get("retry-after", "")
     try:
         seconds = float(said) if said.replace(".", "", 1).isdigit() else parsedate_to_datetime(said).timestamp() - time.time()
     except (ValueError, TypeError):
-        return _backoff(attempt)
-    return min(LONGEST_WAIT, max(0.0, seconds))
+        return None
+    return max(0.0, seconds)

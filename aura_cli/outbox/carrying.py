@@ -114,7 +114,7 @@ class Carrier:
 
     def _keep_at_it(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            halted = next((one for one in self._all_due(stop, lambda one: None) if one.halts), None)
+            halted = next((one for one in self._all_due(stop, self._tell) if one.halts), None)
             stop.wait(halted.wait or LONGEST_PAUSE if halted else IDLE_SECONDS)
 
     def _all_due(self, stop: threading.Event, on_carried: Callable[[Carried], None]) -> list[Carried]:
@@ -143,7 +143,11 @@ class Carrier:
             if mine and outcome.note:
                 outcome.note(connection)
         dead = final or (counts and effect.attempt >= queue.ATTEMPTS)
-        if error and (dead or monotonic() - self._told > _TOLD_SECONDS):
-            self._told = monotonic()
-            LOG.warning("%s did not get %s (%s)%s", self.deliverer.to, effect.key, error, "; given up" if dead else "; tried again later")
         return Carried(effect.key, "dead" if error and dead else "pending" if error else "done", error, outcome.halts, outcome.wait)
+
+    def _tell(self, one: Carried) -> None:
+        """Log what failed: what is given up, and of the rest one a minute."""
+        dead = one.state == "dead"
+        if one.error and (dead or monotonic() - self._told > _TOLD_SECONDS):
+            self._told = monotonic()
+            LOG.warning("%s did not get %s (%s)%s", self.deliverer.to, one.key, one.error, "; given up" if dead else "; tried again later")
