@@ -76,6 +76,11 @@ class Template:
         """Made-up data, for previews and tests only."""
         return {name: variable.sample for name, variable in self.variables.items()}
 
+    @property
+    def takes(self) -> str:
+        """Its variables in a line, the optional ones in brackets."""
+        return ", ".join(name if variable.required else f"[{name}]" for name, variable in self.variables.items())
+
 
 @dataclass(frozen=True)
 class Rendered:
@@ -123,8 +128,7 @@ def checked(template: Template, data: Mapping[str, object]) -> dict[str, object]
             wrong.append(f"{name}: {error}")
     wrong += [f"{name} is unknown" for name in data if name not in template.variables]
     if wrong:
-        takes = ", ".join(name if variable.required else f"[{name}]" for name, variable in template.variables.items())
-        raise UsageError(f"Template {template.name}: {'; '.join(wrong)}", f"It takes {takes}")
+        raise UsageError(f"Template {template.name}: {'; '.join(wrong)}", f"It takes {template.takes}")
     return kept
 
 

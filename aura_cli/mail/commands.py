@@ -1,0 +1,27 @@
+"""`aura email`: mail to customers. A verb is imported when it is called."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import typer
+
+from aura_cli.app import LazyGroup
+
+_ROOM = "aura_cli.mail"
+
+
+class Verbs(LazyGroup):
+    """The verbs, and where they are."""
+
+    table: ClassVar[Mapping[str, str]] = {
+        "templates": f"{_ROOM}.template_commands:templates",
+        "render": f"{_ROOM}.template_commands:render",
+    }
+
+
+app = typer.Typer(cls=Verbs, help="Mail to customers: templates, sending, what became of each.", rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.callback()
+def email() -> None:
+    """Mail to customers: templates, sending, what became of each."""
