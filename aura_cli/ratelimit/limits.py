@@ -47,6 +47,10 @@ class Rule:
     requests: int
     window_s: int
 
+    @property
+    def text(self) -> str:
+        return f"{self.requests} in {self.window_s} s"
+
 
 RULES: Mapping[Limit, Rule] = {  # the web app's
     Limit.GENERAL: Rule("aura:ratelimit", 10, 10),
@@ -176,8 +180,8 @@ class Limits:
 
     def _unasked(self) -> str | None:
         """Why nobody is to be asked now."""
-        if lacking := [name for name in CONFIGURED_BY if not self.settings.get(name)]:
-            return f"{' and '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not set"
+        if why := lacking(self.settings):
+            return why
         if self._away and time.monotonic() < self._away[0]:
             return self._away[1]
         return None
@@ -187,6 +191,12 @@ def check(settings: Settings, limit: Limit, identifier: str) -> Verdict:
     """Take one request of `limit` for `identifier`. Raises UsageError for what is no identifier, and nothing for a Redis that is away."""
     with Limits(settings) as limits:
         return limits.check(limit, identifier)
+
+
+def lacking(settings: Settings) -> str | None:
+    """Which settings are not there, in words; None where both are."""
+    names = [name for name in CONFIGURED_BY if not settings.get(name)]
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} not set" if names else None
 
 
 def identify(identifier: str) -> None:
