@@ -19,7 +19,9 @@ class Verbs(LazyGroup):
     }
 
 
-app = typer.Typer(cls=Verbs, help="Mail to customers: templates, sending, what became of each.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(
+    cls=Verbs, help="Mail to customers: templates, sending, what became of each.", rich_markup_mode=None, no_args_is_help=True
+)
 
 
 @app.callback()
