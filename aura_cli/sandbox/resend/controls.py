@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from aura_cli.sandbox.credentials import RESEND_WEBHOOK_SECRET
 from aura_cli.sandbox.resend import mishaps, pages
 from aura_cli.sandbox.resend.events import KINDS, happen
-from aura_cli.sandbox.resend.state import WEBHOOK_SECRET, Endpoint, Mail, ResendState
+from aura_cli.sandbox.resend.state import Endpoint, Mail, ResendState
 from aura_cli.sandbox.stripe.delivery import is_loopback
 
 SHOWN = 200  # mails on the inbox page
@@ -69,7 +70,7 @@ async def _mishaps(state: ResendState, request: web.Request) -> web.Response:
 async def _webhooks(state: ResendState, request: web.Request) -> web.Response:
     if request.method == "POST":
         wanted = await _object(request)
-        url, secret, events = wanted.get("url"), wanted.get("secret", WEBHOOK_SECRET), wanted.get("events", [])
+        url, secret, events = wanted.get("url"), wanted.get("secret", RESEND_WEBHOOK_SECRET), wanted.get("events", [])
         if not isinstance(url, str) or not is_loopback(url) or not isinstance(secret, str) or not isinstance(events, list):
             raise _wrong("`url` is an address on this machine, `secret` a text, `events` a list")
         state.endpoints.append(Endpoint(url, secret, tuple(events)))

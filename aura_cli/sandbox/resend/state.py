@@ -8,13 +8,12 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+from aura_cli.sandbox.credentials import RESEND_API_KEY
 from aura_cli.sandbox.faults import Faults
 from aura_cli.sandbox.resend.idempotency import IdempotencyKeys
 from aura_cli.sandbox.resend.limits import Limits
 from aura_cli.sandbox.resend.messages import Message
 
-API_KEY = "re_sandbox_StandInOnThisMachine0000"
-WEBHOOK_SECRET = "whsec_sandboxStandInOnThisMachine00000"  # noqa: S105 (base64, as Svix has it)
 BODIES_KEPT = 2_000  # of the newest mails; of older ones only who got what when
 
 
@@ -89,7 +88,7 @@ class Entry:
 class ResendState:
     """One team. `clock` gives epoch seconds; `ahead` is how far the sandbox's time has been moved on."""
 
-    api_key: str = API_KEY
+    api_key: str = RESEND_API_KEY
     clock: Callable[[], float] = time.time
     faults: Faults = field(default_factory=Faults)  # of webhooks: duplicates, disorder
     limits: Limits = field(default_factory=Limits)
