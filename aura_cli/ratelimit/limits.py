@@ -151,7 +151,7 @@ class Limits:
 
     def delete(self, keys: list[str]) -> int:
         """Forget these counters; returns how many there were still. Raises as `peek`."""
-        return int(cast("int", self._asked().delete(*keys))) if keys else 0
+        return self._asked().delete(*keys) if keys else 0
 
     def _possible(self, rule: Rule, identifier: str, *, everywhere: bool) -> Iterator[str]:
         stem = f"{rule.prefix}:{identifier}:"
@@ -161,7 +161,7 @@ class Limits:
             return
         cursor = 0
         while True:
-            cursor, found = cast("tuple[int, list[str]]", self._asked().scan(cursor, match=f"{escaped(stem)}*", count=_SCAN_PAGE))
+            cursor, found = self._asked().scan(cursor, match=f"{escaped(stem)}*", count=_SCAN_PAGE)
             yield from (key for key in found if re.fullmatch(r"\d+", key.removeprefix(stem), re.ASCII))
             if int(cursor) == 0:
                 return

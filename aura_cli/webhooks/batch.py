@@ -53,10 +53,11 @@ class Handlers:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What handling needs beside the events: whether effects go on to another server, and more handlers."""
+    """What handling needs beside the events: whether effects go on to another server, more handlers, whether purchases are counted."""
 
     forwards: bool = False
     handlers: Handlers = field(default_factory=Handlers)
+    counts: bool = False
 
 
 @dataclass

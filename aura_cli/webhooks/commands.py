@@ -169,13 +169,14 @@ def _wanted(runtime: Runtime, events: list[str] | None, status: Status | None, s
 
 def _worker(runtime: Runtime) -> Any:
     """One that works with what is configured."""
+    from aura_cli.analytics.collecting import is_configured
     from aura_cli.webhooks.batch import Surroundings
     from aura_cli.webhooks.forwarding import Forwarding
     from aura_cli.webhooks.worker import Worker
 
     forwards = Forwarding.of(runtime.engine, runtime.settings) is not None
     stripe = runtime.stripe if runtime.settings.stripe_mode else None
-    return Worker(runtime.engine, stripe, Surroundings(forwards), runtime.clock)
+    return Worker(runtime.engine, stripe, Surroundings(forwards, counts=is_configured(runtime.settings)), runtime.clock)
 
 
 def _replayed(runtime: Runtime, replay: Replay, to: str | None, *, tried: bool = True) -> Iterator[str]:

@@ -23,6 +23,7 @@ from aura_cli.subscriptions.tables import grants
 from aura_cli.webhooks.batch import Batch, Delivered, Handlers, Surroundings
 from aura_cli.webhooks.deeds import Result, act, buyer
 from aura_cli.webhooks.inbox import Event, Handled, failed
+from aura_cli.webhooks.purchases import REFUNDED, count_purchase, count_refund
 from aura_cli.webhooks.subjects import Look, Session
 
 __all__ = ["Delivered", "Handlers", "Surroundings", "handle"]
@@ -66,7 +67,11 @@ def handle(
     for one in results:
         if one.state == "done":  # what waits comes again
             _call(connection, one.event, surroundings)
-    handled += [Handled(event, "done", "applied" if _call(connection, event, surroundings) else "ignored") for event in others]
+            if surroundings.counts and not one.stale:
+                count_purchase(batch, one.look)
+    for event in others:
+        counted = surroundings.counts and event.type == REFUNDED and not (event.thin or event.account) and count_refund(connection, event)
+        handled.append(Handled(event, "done", "applied" if _call(connection, event, surroundings) or counted else "ignored"))
     return [*handled, *failures], again
 
 

@@ -18,6 +18,7 @@ from typing import Protocol
 from aiohttp import hdrs, web
 from sqlalchemy import Engine
 
+from aura_cli.analytics.effects import KIND as ANALYTICS
 from aura_cli.db.migrate import require_current
 from aura_cli.errors import AuraError, ConfigurationError
 from aura_cli.outbox.carrying import Deliverer
@@ -257,7 +258,8 @@ def make_app(
         raise ConfigurationError("A listener needs a signing secret, and none may be empty: anybody could sign with that", "Is it set?")
     limits, metrics = limits or Limits(), Metrics()
     forwards = forwards or any(one.kind == FORWARD for one in deliverers)
-    crew = Crew(engine, stripe, Surroundings(forwards, handlers or Handlers()), workers, deliverers)
+    counts = any(one.kind == ANALYTICS for one in deliverers)
+    crew = Crew(engine, stripe, Surroundings(forwards, handlers or Handlers(), counts), workers, deliverers)
     intake = Intake(engine, metrics, secrets, limits.intake, crew.wake.set)
     listener = Listener(path, intake, metrics, secrets, livemode, limits, trusted_proxies, clock)
     app = web.Application(client_max_size=limits.body)

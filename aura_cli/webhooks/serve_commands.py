@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 PATH = "/api/webhooks/stripe"
 GRACE = 20.0  # seconds
-_CARRIED = {"forward": "events forwarded", "mail": "mails carried"}  # kinds of effects, in the order of `Worked`
+_CARRIED = {
+    "forward": "events forwarded",
+    "mail": "mails carried",
+    "analytics": "payments counted",
+}  # kinds of effects, in the order of `Worked`
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,12 @@ class Working:
 
 @dataclass(frozen=True)
 class Worked:
-    """What `aura webhooks work --once` did: tries by outcome; events that went on and mails, by what became of them."""
+    """What `aura webhooks work --once` did: tries by outcome; events that went on, mails, and money counted, by what became of them."""
 
     handled: dict[str, int]
     forwarded: dict[str, int]
     mailed: dict[str, int]
+    counted: dict[str, int]
 
 
 def serve_webhooks(
@@ -129,6 +134,7 @@ def work(
     """
     from collections import Counter
 
+    from aura_cli.analytics.effects import KIND as ANALYTICS
     from aura_cli.subscriptions.billing_owner import configured
     from aura_cli.webhooks.batch import Surroundings
     from aura_cli.webhooks.crew import Crew
@@ -142,7 +148,8 @@ def work(
     runtime.authorise()
     owner, since = _owner(runtime, wanted)
     stripe = runtime.stripe if runtime.settings.stripe_mode else None
-    crew = Crew(runtime.engine, stripe, Surroundings(forwards_to is not None), workers, deliverers)
+    counts = any(one.kind == ANALYTICS for one in deliverers)
+    crew = Crew(runtime.engine, stripe, Surroundings(forwards_to is not None, counts=counts), workers, deliverers)
     runtime.console.say(f"{_granting(runtime, owner, since).replace('the', 'The', 1)}.")  # aura's name is never capitalised
     if stripe is None:
         runtime.console.say("STRIPE_SECRET_KEY is not set: events are believed, though they may be late.")
@@ -169,10 +176,11 @@ def _mode(runtime: Runtime, secrets: Mapping[str, str]) -> str:
 
 def _deliverers(runtime: Runtime) -> list[Deliverer]:
     """Who carries out what is asked for beside an event, as far as it is configured. Raises ConfigurationError where it cannot be."""
+    from aura_cli.analytics.effects import Counting
     from aura_cli.webhooks.forwarding import Forwarding
 
-    forwarding = Forwarding.of(runtime.engine, runtime.settings)
-    return [one for one in (forwarding,) if one]
+    possible = (Forwarding.of(runtime.engine, runtime.settings), Counting.of(runtime.settings))
+    return [one for one in possible if one]
 
 
 def _links(runtime: Runtime) -> Routes | None:

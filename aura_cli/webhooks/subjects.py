@@ -38,6 +38,8 @@ class Invoice(msgspec.Struct):
     status: str | None = None
     billing_reason: str | None = None
     customer: str | Reference | None = None
+    amount_paid: int | None = None
+    currency: str | None = None
     subscription: str | Reference | None = None
     parent: _Parent | None = None
 
@@ -51,6 +53,8 @@ class Session(Checkout):
     """A checkout session, with what it began and for whom."""
 
     subscription: str | Reference | None = None
+    payment_intent: str | Reference | None = None
+    currency: str | None = None
     client_reference_id: str | None = None
 
     @property

@@ -1,0 +1,89 @@
+"""Purchases and refunds on their way to Google Analytics: asked for in the outbox inside a change's transaction, delivered after it."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Self
+
+from sqlalchemy import Connection
+
+from aura_cli.analytics.collecting import Collector, client_id, is_configured, request_body
+from aura_cli.analytics.rules import problems
+from aura_cli.errors import AuraError
+from aura_cli.outbox.carrying import Outcome
+from aura_cli.outbox.queue import Effect, enqueue
+from aura_cli.settings import Settings
+
+KIND = "analytics"  # of effects in the outbox
+MOST = 20
+
+
+@dataclass(frozen=True)
+class Money:
+    """An amount that a user paid, or got back, at `at` (epoch seconds); `value` in the currency's usual unit (9.99, not 999)."""
+
+    user_id: str
+    transaction: str
+    value: float
+    currency: str
+    at: int
+
+
+def purchased(connection: Connection, money: Money, item: str) -> bool:
+    """Ask for a purchase of `item` to be counted, once a transaction; False where that was asked before."""
+    items = [{"item_id": item[:100], "price": money.value, "quantity": 1}]
+    return enqueue(connection, KIND, f"purchase:{money.transaction}", _payload("purchase", money, {"items": items}))
+
+
+def refunded(connection: Connection, money: Money, refund: str) -> bool:
+    """Ask for a refund of that transaction to be counted, once by what names the `refund`; False where that was asked before."""
+    return enqueue(connection, KIND, f"refund:{refund}", _payload("refund", money, {}))
+
+
+def _payload(event: str, money: Money, more: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = {"transaction_id": money.transaction, "value": money.value, "currency": money.currency.upper(), **more}
+    return {"event": event, "user_id": money.user_id, "at": money.at, "params": parameters}
+
+
+@dataclass(eq=False)
+class Counting:
+    """Delivers to Google Analytics. Google counts a purchase that comes twice once, by its transaction."""
+
+    settings: Settings
+    kind: ClassVar[str] = KIND
+    most: ClassVar[int] = MOST
+    to: ClassVar[str] = "Google Analytics"
+    _collector: Collector | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self | None:
+        """As configured; None where nothing is to be counted. Raises ConfigurationError where it cannot be as it is set."""
+        if not is_configured(settings):
+            return None
+        Collector.of(settings)
+        return cls(settings)
+
+    def opened(self) -> AbstractContextManager[object]:
+        self._collector = Collector.of(self.settings)
+        return self._collector
+
+    def deliver(self, effects: Sequence[Effect], stop: threading.Event) -> Iterator[Outcome]:
+        for effect in effects:
+            if stop.is_set():
+                return
+            yield self._send(effect)
+
+    def _send(self, effect: Effect) -> Outcome:
+        assert self._collector is not None, "opened() comes first"
+        asked = effect.payload
+        at = datetime.fromtimestamp(asked["at"], UTC)
+        body = request_body(client_id(asked["user_id"]), asked["event"], asked["params"], at)
+        if wrong := next(problems(body), None):
+            return Outcome(effect, f"{wrong.path}: {wrong.what}", final=True)
+        try:
+            self._collector.send(body)
+        except AuraError as error:
+            return Outcome(effect, error.message)
+        return Outcome(effect)

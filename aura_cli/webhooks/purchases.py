@@ -1,0 +1,87 @@
+"""What events tell of money that came and went, asked to be counted by Google Analytics where that is configured.
+
+A paid invoice is one purchase, a paid checkout of tokens another; a checkout of a subscription is none beside its invoice. The
+transaction is the invoice, and where there is none the payment: what a refund can name too.
+"""
+
+import msgspec
+from sqlalchemy import Connection
+
+from aura_cli.analytics.effects import Money, purchased, refunded
+from aura_cli.errors import ServiceError
+from aura_cli.subscriptions import customers
+from aura_cli.subscriptions.stripe import Reference, decoder, reference
+from aura_cli.subscriptions.views import DECIMALS
+from aura_cli.webhooks.batch import Batch
+from aura_cli.webhooks.inbox import Event
+from aura_cli.webhooks.subjects import Invoice, Look, Session
+
+REFUNDED = "charge.refunded"  # handled where refunds are counted
+
+
+class _Charge(msgspec.Struct):
+    """A charge, as far as it tells of its refunds: `amount_refunded` is of them all. Since basil (2025-03-31) it names no invoice."""
+
+    id: str
+    amount_refunded: int = 0
+    currency: str = ""
+    customer: str | Reference | None = None
+    invoice: str | Reference | None = None
+    payment_intent: str | Reference | None = None
+
+
+class _Before(msgspec.Struct):
+    amount_refunded: int = 0
+
+
+class _Data(msgspec.Struct):
+    object: _Charge
+    previous_attributes: _Before | None = None
+
+
+class _Body(msgspec.Struct):
+    data: _Data
+
+
+_read = decoder(_Body)
+
+
+def count_purchase(batch: Batch, look: Look) -> None:
+    """Count what an event says was paid, where it is known who paid."""
+    found, at = look.found, look.event.created
+    user = batch.buyers.get(found.id) if isinstance(found, Session) else None
+    user = user or batch.users.get(look.customer or "")
+    if user is None:
+        return
+    match found:
+        case Invoice() if look.event.type == "invoice.paid" and found.amount_paid and found.currency:
+            item = look.subscription.price if look.subscription else None
+            money = Money(user, found.id, amount(found.amount_paid, found.currency), found.currency, at)
+            purchased(batch.connection, money, item or found.billing_reason or "invoice")
+        case Session() if found.is_top_up and found.payment_status == "paid" and found.amount_total and found.currency:
+            transaction = reference(found.payment_intent) or found.id
+            money = Money(user, transaction, amount(found.amount_total, found.currency), found.currency, at)
+            purchased(batch.connection, money, (found.metadata or {}).get("package_id") or "tokens")
+
+
+def count_refund(connection: Connection, event: Event) -> bool:
+    """Count what a `charge.refunded` event says went back, by itself: not what went back before. False where that says nothing."""
+    try:
+        data = _read(event.payload).data
+    except ServiceError:
+        return False
+    charge = data.object
+    back = charge.amount_refunded - (data.previous_attributes.amount_refunded if data.previous_attributes else 0)
+    customer = reference(charge.customer)
+    user = customers.owners(connection, [customer]).get(customer) if customer else None
+    if user is None or back <= 0 or not charge.currency:
+        return False
+    transaction = reference(charge.invoice) or reference(charge.payment_intent) or charge.id
+    money = Money(user, transaction, amount(back, charge.currency), charge.currency, event.created)
+    return refunded(connection, money, f"{charge.id}:{charge.amount_refunded}")
+
+
+def amount(smallest: int, currency: str) -> float:
+    """So many of a currency's smallest units in its usual one: 999 is 9.99 in most, 999 in yen."""
+    decimals = DECIMALS.get(currency.lower(), 2)
+    return float(round(smallest / 10**decimals, decimals))
