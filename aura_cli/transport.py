@@ -7,7 +7,8 @@ an idempotency key, because a cut connection does not say whether the request wa
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
@@ -126,6 +127,58 @@ class Service:
                 raise self._failure(answer, method, path)
             self.stop.wait(_wait_for(answer, attempt))
         raise AssertionError("the last attempt returns or raises")
+
+    @contextmanager
+    def lines(
+        self,
+        path: str,
+        json: object,
+        *,
+        attempts: int = ATTEMPTS,
+        longest_wait: float = LONGEST_WAIT,
+        final: Callable[[bytes], bool] = lambda body: False,
+        waiting: Callable[[float, str], None] = lambda seconds, why: None,
+    ) -> Iterator[Iterator[bytes]]:
+        """POST `json` and give the lines of the answer, without their ends, as they come; leaving the block closes the connection.
+
+        Tried again as `call` does until the answer begins, after a word to `waiting` (seconds, why); not where the service wants a
+        longer wait than `longest_wait`, nor where `final` says of an error's body that trying again is of no use. Raises as `call`
+        does; UnreachableError, too, from the lines of an answer that breaks off.
+        """
+        assert self._client is not None, "use the service as a context manager"
+        for attempt in range(1, attempts + 1):
+            self.rate.wait(self.stop)
+            wait = _backoff(attempt)
+            try:
+                with self._client.stream("POST", path, json=json) as answer:
+                    if answer.is_success:
+                        yield self._split(answer)
+                        return
+                    body = answer.read()
+            except httpx.LocalProtocolError as error:
+                raise ConfigurationError(f"{self.name}: a credential or address cannot be sent: {error}") from error
+            except httpx.TransportError as error:
+                failure: Exception = self._unreachable(error, safe=True)
+                if attempt == attempts:
+                    raise failure from error
+            else:
+                failure, wait = self._failure(answer, "POST", path), _wait_for(answer, attempt)
+                if answer.status_code not in _AGAIN or attempt == attempts or wait > longest_wait or final(body):
+                    raise failure
+            waiting(wait, str(failure))
+            self.stop.wait(wait)
+
+    def _split(self, answer: httpx.Response) -> Iterator[bytes]:
+        """Lines as server-sent events have them; httpx' own end at characters, too, that JSON may hold."""
+        left = b""
+        try:
+            for part in answer.iter_bytes():
+                *whole, left = (left + part).split(b"\n")
+                yield from (line.removesuffix(b"\r") for line in whole)
+        except httpx.HTTPError as error:
+            raise UnreachableError(f"{self.name}: the answer broke off ({type(error).__name__} {error})".rstrip()) from error
+        if left:
+            yield left
 
     def _body(self, answer: httpx.Response, method: str, path: str) -> bytes:
         if answer.headers.get("content-type", "").startswith("text/html"):
