@@ -30,7 +30,7 @@ def test_once(operated: Operated) -> None:
     number = len(operated.world.events)
     with receiving() as receiver:
         done = operated("work", "--once", "--workers", "2", "--json", AURA_FORWARD_URL=receiver.url)
-        assert (done.exit, list(done.json)) == (0, ["handled", "forwarded", "mailed"])
+        assert (done.exit, list(done.json)) == (0, ["handled", "forwarded", "mailed", "counted"])
         assert sum(done.json["handled"].values()) == number
         again = operated("work", "--once", AURA_FORWARD_URL=receiver.url)
     assert set(operated.states().values()) == {"done"}
@@ -38,7 +38,7 @@ def test_once(operated: Operated) -> None:
     assert {one["id"] for one in receiver.events} == forwarded
     assert len(receiver.events) == len(forwarded) == done.json["forwarded"]["done"]
     assert all(verify(header, body, {"web": STRIPE_WEBHOOK_SECRET}, time.time()) for body, header in receiver.arrived)
-    assert (again.exit, again.out) == (0, "0 events handled.\n0 events forwarded.\n0 mails carried.\n")
+    assert (again.exit, again.out) == (0, "0 events handled.\n0 events forwarded.\n0 mails carried.\n0 payments counted.\n")
 
 
 def test_once_where_something_fails(operated: Operated) -> None:
