@@ -5,6 +5,8 @@ from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, func, li
 from aura_cli.db.shared import METADATA, OPS
 from aura_cli.db.types import Id, Serial, UtcTime, utc_now
 
+SEARCHED = 200_000  # characters of a message: PostgreSQL's tsvector ends at a megabyte, and would refuse the message
+
 chat_sessions = Table(
     "chat_sessions",
     METADATA,
@@ -47,5 +49,7 @@ chat_messages = Table(
     schema=OPS,
 )
 Index(
-    "chat_messages_words", func.to_tsvector(literal_column("'simple'::regconfig"), chat_messages.c.content), postgresql_using="gin"
+    "chat_messages_words",
+    func.to_tsvector(literal_column("'simple'::regconfig"), func.left(chat_messages.c.content, literal_column(str(SEARCHED)))),
+    postgresql_using="gin",
 ).ddl_if(dialect="postgresql")  # SQLite has the FTS5 table `chat_search` for it, which the migration makes

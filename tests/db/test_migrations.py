@@ -26,6 +26,8 @@ from tests.parts.program import REPOSITORY, Aura
 
 PACKAGE = Path(aura_cli.__file__).parent
 
+# How names begin of what no table tells: full-text search, and Alembic's own.
+BY_HAND = ("aura_version", "chat_search", "chat_messages_words")
 BEFORE = "0005"  # what a downgrade from HEAD leads to
 
 
@@ -122,7 +124,7 @@ def test_models_and_migrations_agree(engine: Engine) -> None:
             connection,
             opts={
                 "include_schemas": to[OPS] is not None,
-                "include_name": lambda name, kind, parents: name != "aura_version" and name in names.get(kind, {name}),
+                "include_name": lambda name, kind, parents: not (name or "").startswith(BY_HAND) and name in names.get(kind, {name}),
             },
         )
         assert not compare_metadata(context, ours)
