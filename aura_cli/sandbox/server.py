@@ -5,15 +5,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from aura_cli.errors import ConflictError, UsageError
 from aura_cli.integrations.catalogue import load
-from aura_cli.sandbox import openai, stripe, web_app
+from aura_cli.sandbox import analytics, openai, resend, stripe, upstash, web_app
 from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET, Addresses, provider_variables
 from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
 from aura_cli.sandbox.population import Population
@@ -73,13 +73,19 @@ def running(
 def _applications(population: Population, faults: Faults, webhook_url: str) -> dict[str, web.Application]:
     """The stand-ins by their names in `Addresses` and `Ports`."""
     catalogue = load()
-    given = ProvidersState(catalogue, provider_variables(catalogue.providers.values()))
+    mishaps = {field.name: replace(faults) for field in fields(Ports)}
+    standing: dict[str, tuple[_Vendor[Any], object]] = {
+        "privy": (privy, privy.PrivyState.of(population)),
+        "providers": (providers, ProvidersState(catalogue, provider_variables(catalogue.providers.values()))),
+        "openai": (openai, openai.OpenAIState()),
+        "resend": (resend, resend.ResendState(faults=mishaps["resend"])),
+        "upstash": (upstash, upstash.UpstashState()),
+        "analytics": (analytics, analytics.AnalyticsState()),
+        "web_app": (web_app, web_app.WebAppState()),
+    }
     return {
-        "stripe": _stripe(population, replace(faults), webhook_url),
-        "privy": _standing(privy, privy.PrivyState.of(population), faults),
-        "providers": _standing(providers, given, faults),
-        "openai": _standing(openai, openai.OpenAIState(), faults),
-        "web_app": _standing(web_app, web_app.WebAppState(), faults),
+        "stripe": _stripe(population, mishaps["stripe"], webhook_url),
+        **{name: _standing(vendor, state, mishaps[name]) for name, (vendor, state) in standing.items()},
     }
 
 
@@ -108,10 +114,9 @@ class _Vendor(Protocol[_State]):
 
 
 def _standing(vendor: _Vendor[_State], state: _State, faults: Faults) -> web.Application:
-    """A stand-in with faults of its own, which begin as `faults`."""
-    own = replace(faults)
-    app = vendor.make_app(state, [fault_middleware(own, vendor.error_body)])
-    app.add_routes(fault_routes(own))
+    """A stand-in that suffers `faults`, which can be changed while it runs."""
+    app = vendor.make_app(state, [fault_middleware(faults, vendor.error_body)])
+    app.add_routes(fault_routes(faults))
     return app
 
 

@@ -68,7 +68,7 @@ class Answer:
 
     def whole(self) -> dict[str, Any]:
         """The answer at once."""
-        message = {"role": "assistant", "content": self.text, "refusal": None, "annotations": []}
+        message: dict[str, Any] = {"role": "assistant", "content": self.text, "refusal": None, "annotations": []}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish_reason}
         usage = {"usage": self.usage} if self.script.usage else {}
         return {**self._shell("chat.completion"), "choices": [choice], **usage}

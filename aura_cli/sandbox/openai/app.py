@@ -85,7 +85,7 @@ async def _complete(state: OpenAIState, request: web.Request) -> web.StreamRespo
     """https://platform.openai.com/docs/api-reference/chat/create"""
     tried = request.headers.get("x-stainless-retry-count", "")
     entry = Entry(state.clock(), request.path, int(tried) if tried.isdecimal() else 0)
-    state.journal.append(entry)
+    state.note(entry)
     try:
         response = await _answered(state, request, entry)
         entry.status, entry.ended = response.status, entry.ended or "complete"
@@ -117,7 +117,7 @@ async def _answered(state: OpenAIState, request: web.Request, entry: Entry) -> w
         error = ordered(500 if script.status == 200 else script.status, script.code)
         return _json(error.body, error.status, _retry_after(script))
     answer = _answer(state, asked, spent, model, script)
-    headers = {"x-request-id": f"req_sandbox{len(state.journal):06}"}
+    headers = {"x-request-id": f"req_sandbox{state.asked:06}"}
     if asked.stream:
         return await stream(request, entry, answer, headers, with_usage=asked.with_usage)
     return await _whole(request, entry, answer, headers)
@@ -125,7 +125,7 @@ async def _answered(state: OpenAIState, request: web.Request, entry: Entry) -> w
 
 def _answer(state: OpenAIState, asked: Asked, spent: int, model: Model, script: Script | None) -> Answer:
     """What a script says, or the usual up to as many tokens as were asked for."""
-    about = (f"chatcmpl-sandbox{len(state.journal):06}", int(state.clock()), model.dated)
+    about = (f"chatcmpl-sandbox{state.asked:06}", int(state.clock()), model.dated)
     if script:
         return Answer(*about, pieces(script.text * script.repeat, script.chunk), script.finish_reason, spent, script)
     parts = pieces(usual(model.dated, asked.said, len(asked.messages), spent))

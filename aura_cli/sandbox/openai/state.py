@@ -9,6 +9,8 @@ from typing import Any
 from aura_cli.sandbox.credentials import OPENAI_API_KEY
 from aura_cli.sandbox.openai.scripts import Script
 
+KEPT = 1_000  # requests
+
 
 @dataclass(frozen=True)
 class Model:
@@ -53,6 +55,13 @@ class OpenAIState:
     clock: Callable[[], float] = time.time
     scripts: list[Script] = field(default_factory=list)
     journal: list[Entry] = field(default_factory=list)
+    asked: int = 0
+
+    def note(self, entry: Entry) -> None:
+        """Take a request into the journal, which keeps the newest."""
+        self.asked += 1
+        self.journal.append(entry)
+        del self.journal[:-KEPT]
 
     def model(self, name: str) -> Model | None:
         """By its usual or its dated name."""
