@@ -36,7 +36,7 @@ def sdk(stand_in: Assistant) -> Iterator[openai.OpenAI]:
 def client(stand_in: Assistant, **options: Any) -> openai.OpenAI:
     """The official client."""
     usual = {"api_key": stand_in.state.api_key, "base_url": f"{stand_in.base}/v1", "max_retries": 0, "timeout": 10}
-    return openai.OpenAI(**{**usual, "http_client": openai.DefaultHttpxClient(trust_env=False), **options})
+    return openai.OpenAI(**{**usual, "http_client": openai.DefaultHttpxClient(trust_env=False, verify=False), **options})
 
 
 def complete(sdk: openai.OpenAI, **more: Any) -> ChatCompletion:
