@@ -18,7 +18,7 @@ LONGEST_URL = 2000
 _BREAKS = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")  # control characters and white space: a header ends at a line break
 _DIRECTIONS = re.compile(r"[\u202a-\u202e\u2066-\u2069]")  # they would turn round what stands beside them
 _URL = re.compile(r"https?://[\w.~!$&'()*+,;=:@/?#\[\]%-]+", re.ASCII)  # RFC 3986, what may stand in it
-_MONEY = re.compile(r"(\d{1,12}(?:\.\d{2,3})?) ([A-Z]{3})")
+_MONEY = re.compile(r"\d{1,12}(\.\d{2,3})? [A-Z]{3}", re.ASCII)
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 # https://docs.stripe.com/currencies#zero-decimal and #three-decimal
 _DECIMALS = dict.fromkeys("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split(), 0)

@@ -70,11 +70,10 @@ def _answer(state: ResendState) -> Middleware:
             _require_key(state, request)
             answer = await handler(request)
         except ResendError as error:
-            answer = _refusal(error)
-            entry.error = error.name
-        except web.HTTPException as refused:
-            error = known("method_not_allowed" if refused.status == 405 else "not_found")
             answer, entry.error = _refusal(error), error.name
+        except web.HTTPException as refused:
+            wrong = known("method_not_allowed" if refused.status == 405 else "not_found")
+            answer, entry.error = _refusal(wrong), wrong.name
         entry.status = answer.status
         answer.headers.update(state.limits.headers)
         return answer

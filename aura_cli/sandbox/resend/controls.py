@@ -14,7 +14,8 @@ from aura_cli.sandbox.resend.state import Endpoint, Mail, ResendState
 from aura_cli.sandbox.stripe.delivery import is_loopback
 
 SHOWN = 200  # mails on the inbox page
-_LIMITS = {"rate": int, "daily": int, "monthly": int, "work": float}
+_WHOLE = ("rate", "daily", "monthly")
+_LIMITS = (*_WHOLE, "work")
 
 
 async def _home(state: ResendState, request: web.Request) -> web.Response:
@@ -49,8 +50,8 @@ async def _forget_journal(state: ResendState, request: web.Request) -> web.Respo
 async def _limits(state: ResendState, request: web.Request) -> web.Response:
     if request.method == "POST":
         for name, value in (await _object(request)).items():
-            kind = _LIMITS.get(name)
-            if kind is None or isinstance(value, bool) or not isinstance(value, (int, kind)) or value < 0:
+            number = name in _LIMITS and isinstance(value, int if name in _WHOLE else int | float) and not isinstance(value, bool)
+            if not number or value < 0:
                 raise _wrong(f"{name}: {value!r}; there are {', '.join(_LIMITS)}, numbers from 0 on")
             setattr(state.limits, name, value)
     return _json({name: getattr(state.limits, name) for name in _LIMITS})

@@ -109,10 +109,10 @@ def _headers(document: dict[str, Any]) -> dict[str, str]:
 
 
 def _tags(document: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    found = []
-    for tag in document.get("tags") or ():
-        pair = (tag.get("name"), tag.get("value")) if isinstance(tag, dict) else (None, None)
-        if not all(isinstance(part, str) and _TAG.fullmatch(part) for part in pair):
-            raise invalid("Tags should only contain ASCII letters, numbers, underscores, or dashes.")
-        found.append(pair)
+    tags = document.get("tags") or []
+    found = [
+        (tag.get("name"), tag.get("value")) if isinstance(tag, dict) else ("", "") for tag in (tags if isinstance(tags, list) else [None])
+    ]
+    if not all(isinstance(part, str) and _TAG.fullmatch(part) for pair in found for part in pair):
+        raise invalid("Tags should only contain ASCII letters, numbers, underscores, or dashes.")
     return tuple(found)
