@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from aura_cli.db.binding import Identity
     from aura_cli.integrations.catalogue import Catalogue
     from aura_cli.integrations.wire import Wire
+    from aura_cli.mail.sending import Mailing
     from aura_cli.transport import Service
     from aura_cli.vault.keyring import KeyRing
+    from aura_cli.webhooks.postbox import Postbox
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,23 @@ class Runtime:
 
         folder = self.settings.get("AURA_PROVIDERS_DIR")
         return load(Path(folder) if folder else None)
+
+    @cached_property
+    def mailing(self) -> Mailing:
+        """Who delivers mail. Raises ConfigurationError for a sender that is none."""
+        from aura_cli.mail.plans import described
+        from aura_cli.mail.sending import Mailing, unnamed
+
+        plans = (lambda price: described(self.stripe, price)) if self.settings.stripe_mode else unnamed
+        return Mailing.of(self.engine, self.settings, plans)
+
+    def postboxes(self) -> list[Postbox]:
+        """What the listener takes beside Stripe's events, as far as it is configured. Raises ConfigurationError where it cannot be."""
+        from aura_cli.mail.receiving import PATH, Reception
+        from aura_cli.webhooks.postbox import Postbox
+
+        reception = Reception.of(self.engine, self.settings)
+        return [Postbox(PATH, reception.take)] if reception else []
 
     @cached_property
     def wire(self) -> Wire:

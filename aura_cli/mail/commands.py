@@ -16,6 +16,12 @@ class Verbs(LazyGroup):
     table: ClassVar[Mapping[str, str]] = {
         "templates": f"{_ROOM}.template_commands:templates",
         "render": f"{_ROOM}.template_commands:render",
+        "send": f"{_ROOM}.send_commands:send",
+        "invite": f"{_ROOM}.invite_commands:invite",
+        "log": f"{_ROOM}.log_commands:log",
+        "retry": f"{_ROOM}.log_commands:retry",
+        "suppressed": f"{_ROOM}.log_commands:suppressed",
+        "suppress": f"{_ROOM}.log_commands:suppress",
     }
 
 

@@ -97,7 +97,7 @@ def render(
     if text + html + show > 1:
         raise UsageError("One of --text, --html and --open")
     known, console = find(template), runtime.console
-    given = known.sample if data is None else _data(runtime, data)
+    given = known.sample if data is None else given_data(runtime, data)
     mail = rendered(template, given, app_url=runtime.settings.get("NEXT_PUBLIC_APP_URL") or MADE_UP_URL)
     if data is None:
         console.say("With made-up data; --data FILE takes yours.")
@@ -121,7 +121,7 @@ def _lines(preview: Preview, *, alone: bool) -> Iterator[str]:
     yield preview.text.removesuffix("\n")
 
 
-def _data(runtime: Runtime, source: str) -> dict[str, object]:
+def given_data(runtime: Runtime, source: str) -> dict[str, object]:
     """The variables out of a file or standard input. Raises UsageError."""
     from pathlib import Path
 

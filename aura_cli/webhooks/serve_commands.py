@@ -96,7 +96,7 @@ def serve_webhooks(
     wanted, secrets = configured(runtime.settings), secrets_of(runtime.settings)
     cli = _stripe_cli(runtime, secrets) if stripe_cli else None
     mode = _mode(runtime, secrets)
-    deliverers = _deliverers(runtime)
+    deliverers, pages = _deliverers(runtime), runtime.postboxes()
     identity = runtime.authorise()
     owner, since = _owner(runtime, wanted)
     app = make_app(
@@ -109,6 +109,7 @@ def serve_webhooks(
         deliverers=deliverers,
         trusted_proxies=trusted_proxies,
         links=_links(runtime),
+        pages=pages,
     )
     with ExitStack() as beside:
 
@@ -179,7 +180,7 @@ def _deliverers(runtime: Runtime) -> list[Deliverer]:
     from aura_cli.analytics.effects import Counting
     from aura_cli.webhooks.forwarding import Forwarding
 
-    possible = (Forwarding.of(runtime.engine, runtime.settings), Counting.of(runtime.settings))
+    possible = (Forwarding.of(runtime.engine, runtime.settings), runtime.mailing, Counting.of(runtime.settings))
     return [one for one in possible if one]
 
 

@@ -1,0 +1,76 @@
+"""Mail that did not go out, again: what waits is tried now, what ended can be asked for anew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, select
+
+from aura_cli.audit.log import record
+from aura_cli.db.engine import writing
+from aura_cli.db.types import among, utc_now
+from aura_cli.errors import AttentionNeeded, UsageError
+from aura_cli.mail import asking
+from aura_cli.mail.asking import MAIL
+from aura_cli.mail.tables import mails
+from aura_cli.mail.views import Filter, named
+from aura_cli.outbox.tables import outbox
+
+REVIVED = ("not_configured", "suppressed", "failed", "bounced", "expired")  # states out of which a person may ask again
+
+
+@dataclass(frozen=True)
+class Retried:
+    """What became of mails that were tried again: by state."""
+
+    mails: int
+    states: dict[str, int]
+
+
+def waiting(engine: Engine) -> list[str]:
+    """The mails that wait, the oldest first."""
+    with writing(engine) as connection:
+        return list(connection.execute(select(mails.c.id).where(mails.c.state == "queued").order_by(mails.c.created_at)).scalars())
+
+
+def make_due(engine: Engine, ids: Sequence[str] | None = None) -> list[str]:
+    """Let waiting mails (all without `ids`) be tried now and not when it is their turn; the keys of their outbox rows."""
+    o = outbox.c
+    mine = (o.kind == MAIL) & (o.state == "pending")
+    if ids is not None:
+        mine &= o.key.in_(select(mails.c.effect).where(among(mails.c.id, ids)))
+    with writing(engine) as connection:
+        found = connection.execute(outbox.update().where(mine).values(next_try_at=utc_now()).returning(o.id, o.key))
+        return [key for _, key in sorted(found)]
+
+
+def chosen(connection: Connection, wanted: Filter, *, anew: bool) -> list[str]:
+    """The ids of mails that are to go out again. Raises as `named` does, and AttentionNeeded for one that may have been sent.
+
+    `anew`: also those whose key has expired.
+    """
+    m = mails.c
+    if wanted.ids:
+        found = [(mail.id, mail.state) for mail in named(connection, wanted.ids)]
+    else:
+        found = [
+            (row.id, row.state) for row in connection.execute(select(m.id, m.state).where(*wanted.conditions()).order_by(m.created_at))
+        ]
+    if wanted.ids and (wrong := [state for _, state in found if state not in (*REVIVED, "queued")]):
+        raise UsageError(f"That mail is {wrong[0]}", "aura email send … --again sends it once more")
+    expired = [identifier for identifier, state in found if state == "expired"]
+    if expired and not anew:
+        raise AttentionNeeded(
+            f"Of {len(expired):,} mails the key has expired: whether they were sent is not known here, and they could go out twice",
+            f"Look at Resend for {expired[0]}; --anew sends them all the same",
+        )
+    return [identifier for identifier, state in found if state in (*REVIVED, "queued")]
+
+
+def revive(engine: Engine, ids: Sequence[str], operator: str) -> list[str]:
+    """Let mails go out that had ended, and those that wait at once; the keys of their outbox rows."""
+    with writing(engine) as connection:
+        rows = connection.execute(select(mails.c.id, mails.c.state).where(among(mails.c.id, ids))).all()
+        effects = asking.requeue(connection, [row.id for row in rows if row.state in REVIVED])
+        for row in rows:
+            record(connection, operator, "email.retry", row.id, details={"was": row.state})
+    return [*effects, *make_due(engine, [row.id for row in rows if row.state == "queued"])]
