@@ -65,7 +65,7 @@ async def _mishaps(state: ResendState, request: web.Request) -> web.Response:
             raise _wrong(str(error)) from None
     elif request.method == "DELETE":
         state.mishaps.clear()
-    return _json([asdict(one) for one in state.mishaps])
+    return _json(state.mishaps)
 
 
 async def _webhooks(state: ResendState, request: web.Request) -> web.Response:

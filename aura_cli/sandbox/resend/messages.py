@@ -3,7 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from aura_cli.sandbox.resend.errors import ResendError, invalid, missing
 
@@ -11,8 +13,13 @@ MOST_RECIPIENTS = 50
 _ADDRESS = r"[^\s@<>()\",;:]+@[^\s@<>()\",;:]+\.[^\s@<>()\",;:]+"
 _PLAIN = re.compile(_ADDRESS)
 _NAMED = re.compile(rf"[^<>\r\n]*<({_ADDRESS})>")
-_TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_Word = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,256}$")]
 _SHAPE = "The email address needs to follow the `email@example.com` or `Name <email@example.com>` format."
+
+
+class _Tag(msgspec.Struct):
+    name: _Word
+    value: _Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +116,8 @@ def _headers(document: dict[str, Any]) -> dict[str, str]:
 
 
 def _tags(document: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    tags = document.get("tags") or []
-    found = [
-        (tag.get("name"), tag.get("value")) if isinstance(tag, dict) else ("", "") for tag in (tags if isinstance(tags, list) else [None])
-    ]
-    if not all(isinstance(part, str) and _TAG.fullmatch(part) for pair in found for part in pair):
-        raise invalid("Tags should only contain ASCII letters, numbers, underscores, or dashes.")
-    return tuple(found)
+    try:
+        tags = msgspec.convert(document.get("tags") or (), tuple[_Tag, ...])
+    except msgspec.ValidationError:
+        raise invalid("Tags should only contain ASCII letters, numbers, underscores, or dashes.") from None
+    return tuple((tag.name, tag.value) for tag in tags)

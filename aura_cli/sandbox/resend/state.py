@@ -8,13 +8,13 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from aura_cli.sandbox.credentials import RESEND_API_KEY
 from aura_cli.sandbox.faults import Faults
 from aura_cli.sandbox.resend.idempotency import IdempotencyKeys
 from aura_cli.sandbox.resend.limits import Limits
 from aura_cli.sandbox.resend.messages import Message
-
-BODIES_KEPT = 2_000  # of the newest mails; of older ones only who got what when
 
 
 @dataclass
@@ -60,8 +60,7 @@ class Delivery:
     status: int
 
 
-@dataclass
-class Mishap:
+class Mishap(msgspec.Struct, forbid_unknown_fields=True):
     """Trouble for the next `times` sendings: see `mishaps.py`. `done`: the mails were taken all the same."""
 
     kind: str
@@ -94,6 +93,7 @@ class ResendState:
     limits: Limits = field(default_factory=Limits)
     domains: tuple[str, ...] = ()  # that may send; none: all
     endpoints: list[Endpoint] = field(default_factory=list)
+    bodies: int = 2_000  # of the newest mails that are kept; of older ones only who got what when
     ahead: float = 0.0
     mails: dict[str, Mail] = field(default_factory=dict, repr=False)  # oldest first
     keys: IdempotencyKeys = field(default_factory=IdempotencyKeys)
@@ -125,7 +125,7 @@ class ResendState:
         mail = Mail(self.new_id(), message, self.now(), key)
         self.mails[mail.id] = mail
         self._whole.append(mail)
-        if len(self._whole) > BODIES_KEPT:
+        if len(self._whole) > self.bodies:
             old = self._whole.popleft()
             old.message = replace(old.message, html=None, text=None)
         return mail
