@@ -26,7 +26,7 @@ from aura_cli.db.failures import translate
 from aura_cli.errors import AuraError, ConfigurationError, NotFoundError
 
 KEEP_SECONDS = 2.0  # how much of an answer a power cut may take
-AFTER_ALL = 1 << 31  # a number behind every message
+AFTER_ALL = (1 << 31) - 1  # a number behind every message
 SYSTEM = (
     "You assist the operators of AURA, a service with paying customers, their subscriptions, connected accounts and mail. "
     "Answer briefly, in Markdown."

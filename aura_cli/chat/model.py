@@ -128,8 +128,7 @@ def _request(messages: Sequence[Said], wish: Wish, *, routed: bool) -> dict[str,
     request["max_completion_tokens" if wish.reasons else "max_tokens"] = wish.max_tokens
     if wish.temperature is not None and not wish.reasons:
         request["temperature"] = wish.temperature
-    request |= {"stream": True, "stream_options": {"include_usage": True}}
-    return request | ({"usage": {"include": True}} if routed else {})  # OpenRouter then says what it cost
+    return request | {"stream": True, "stream_options": {"include_usage": True}}
 
 
 def _events(lines: Iterator[bytes]) -> Iterator[str]:
