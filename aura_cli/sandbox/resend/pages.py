@@ -27,7 +27,7 @@ li span { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; } .to 
 .bounced, .complained, .suppressed, .failed { color: var(--bad); }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .2rem 1rem; margin: 0 0 1.25rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-iframe { width: 100%; height: 46rem; border: 1px solid var(--line); border-radius: 12px; background: #fff; }
+iframe { width: 100%; height: 52rem; border: 1px solid var(--line); border-radius: 12px; background: #fff; }
 pre { padding: 1rem; border: 1px solid var(--line); border-radius: 12px; background: var(--card);
   white-space: pre-wrap; overflow-wrap: anywhere; }
 h2 { font-size: 1rem; margin: 1.5rem 0 .5rem; } .back { color: var(--tone); }
@@ -56,7 +56,7 @@ def inbox(mails: Sequence[Mail], total: int) -> str:
         for mail in mails
     )
     shown = (
-        "No mail yet. What is sent in the sandbox arrives here, and nowhere else." if not mails else f"{len(mails):,} of {total:,} mails."
+        "No mail yet. What is sent in the sandbox arrives here, and nowhere else." if not mails else f"The newest {len(mails):,} of {total:,} mails."
     )
     return _page("Inbox", f"<h1>Inbox</h1><p>{shown}</p>" + (f"<ol>{items}</ol>" if items else ""))
 
