@@ -10,16 +10,14 @@ from pathlib import Path
 from aura_cli.console import Console
 from aura_cli.db.migrate import HEAD
 from aura_cli.errors import AuraError
-from aura_cli.sandbox import demo_connections, demo_webhooks
+from aura_cli.sandbox import demo_connections, demo_everyday, demo_webhooks
 from aura_cli.sandbox.demo_steps import Tour
 from aura_cli.sandbox.run import Sandbox, fill_database, opened
 
 
 def tour(users: int, seed: int, now: int, console: Console) -> None:
     """The whole tour. Raises AuraError (exit 1) at the first step that is not what it must be."""
-    console.emit(
-        f"A sandbox of Stripe, Privy and the 64 providers with {users} people, and an empty database; nothing of yours is touched."
-    )
+    console.emit(f"A sandbox of every outside service with {users} people, and an empty database; nothing of yours is touched.")
     with opened(Sandbox(users, seed, now), fill=False) as (variables, population, addresses):
         going = Tour(console, variables, Path(variables["AURA_HOME"]))
         going.step("The database gets its tables.", "db", "upgrade", shows=HEAD)
@@ -33,7 +31,9 @@ def tour(users: int, seed: int, now: int, console: Console) -> None:
         going.step("One of those who had paid and were locked out.", "users", "show", locked_out, shows="entitles              yes")
         going.step("What the business looks like.", "subscriptions", "stats", shows="Monthly recurring revenue")
         demo_webhooks.tour(going, addresses.stripe, population)
-        demo_connections.tour(going, addresses.providers, next(person for person in population.people if person.email))
+        somebody = next(person for person in population.people if person.email and person.name)
+        demo_connections.tour(going, addresses.providers, somebody)
+        demo_everyday.tour(going, addresses, somebody)
     console.emit("\nThat was the tour: found, shown, repaired, and nothing left. Start with: aura --help")
 
 

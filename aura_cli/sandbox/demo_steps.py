@@ -1,6 +1,7 @@
 """The tour's steps: the commands that a person would type, each a process of its own, with its real output."""
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ class Tour:
 
     def step(self, why: str, *words: str, exits: int = 0, shows: str = "") -> str:
         """Run one `aura` command and show it. Raises AuraError where it does not exit as it must or lacks `shows`."""
-        self.console.emit(f"\n# {why}\n$ aura {' '.join(words)}")
+        self.console.emit(f"\n# {why}\n$ aura {shlex.join(words)}")
         done = self._run(words)
         lines = (done.stderr + done.stdout).splitlines()
         shown = lines if len(lines) <= LINES else [*lines[: LINES - 6], f"… {len(lines) - LINES} more lines …", *lines[-6:]]
