@@ -72,7 +72,7 @@ class Blocks:
     @property
     def growing(self) -> str:
         """The block that is not finished yet."""
-        return "\n".join([*self.lines, self.partial])
+        return "\n".join([*self.lines, *([""] if self._blank else []), self.partial])
 
     def feed(self, text: str) -> list[str]:
         """The blocks that `text` finishes."""
@@ -184,8 +184,10 @@ class Live:
         same = next((place for place, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), min(len(old), len(new)))
         if same == len(old):
             return "".join(f"\n{line}" for line in new[same:])
-        start = min(max(same, len(old) - (rows - 1)), len(old) - 1)  # what has scrolled away stays as it was
-        up = len(old) - 1 - start
+        start = min(same, len(new) - 1)
+        if start < len(old) - rows + 1:  # what has scrolled away stays as it was
+            start = min(len(old) - rows + 1, len(new) - 1)
+        up = min(len(old) - 1 - start, rows - 1)
         return (f"\x1b[{up}A" if up else "") + "\r" + "\x1b[K\n".join(new[start:]) + "\x1b[K" + ("\x1b[J" if len(new) < len(old) else "")
 
 
