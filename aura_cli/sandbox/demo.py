@@ -33,7 +33,8 @@ def tour(users: int, seed: int, now: int, console: Console) -> None:
         demo_webhooks.tour(going, addresses.stripe, population)
         somebody = next(person for person in population.people if person.email and person.name)
         demo_connections.tour(going, addresses.providers, somebody)
-        demo_everyday.tour(going, addresses, somebody)
+        payer = next(one for one in population.people if one.email and one.name and any(it.status == "active" for it in one.contracts))
+        demo_everyday.tour(going, addresses, payer)
     console.emit("\nThat was the tour: found, shown, repaired, and nothing left. Start with: aura --help")
 
 

@@ -1,6 +1,7 @@
 """The tour's second half: a listener under duplicates, disorder and a power cut, and every payment still granted exactly once."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from aura_cli.sandbox.population import Person, Population
 SUBSCRIBERS, BUYERS = 12, 8
 TOKENS = 2_500_000
 PATIENCE = 30.0  # seconds for everything to be delivered and done
+_LEFT = re.compile(r'^aura_webhooks_inbox_events{state="(?:received|processing|failed)"} (\d+)$', re.MULTILINE)
 _ENDED = ("canceled", "incomplete_expired")
 
 
@@ -65,7 +67,8 @@ def tour(going: Tour, base: str, population: Population) -> None:
         shop = Shop(client)
         before = {one.uuid: _tokens(going, one) for one in (returning[0], buying[0])}
         why = "Receive Stripe's webhooks: stored first, acknowledged then, worked on afterwards."
-        with _listener(going, why, 0) as (first, url):
+        with _listener(going, why, 0) as (first, where):
+            url = where["url"]
             shop.post("/_sandbox/webhook_endpoints", url=url)
             client.post("/_sandbox/faults", json={"duplicate_events": 0.5, "reorder_events": True}).raise_for_status()
             count = f"{len(returning)} people subscribe and {len(buying)} buy tokens"
@@ -78,8 +81,8 @@ def tour(going: Tour, base: str, population: Population) -> None:
             for one in buying:
                 shop.buy(one)
         port = int(url.rsplit(":", 1)[1].split("/")[0])
-        with _listener(going, "Power is back. Stripe sends again what nobody acknowledged.", port):
-            _until_done(going, shop)
+        with _listener(going, "Power is back. Stripe sends again what nobody acknowledged.", port) as (_, where):
+            _until_done(shop, f"{where['admin']}/metrics")
         _require_once(going, before, returning[0], buying[0])
     going.step("What arrived, and what became of it.", "webhooks", "stats", "--since", "1h", shows="needed")
     going.step("And does Stripe agree with the database?", "subscriptions", "reconcile", shows="no drift")
@@ -90,8 +93,8 @@ def tour(going: Tour, base: str, population: Population) -> None:
 
 
 @contextmanager
-def _listener(going: Tour, why: str, port: int) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A listener in a process of its own, and its address."""
+def _listener(going: Tour, why: str, port: int) -> Iterator[tuple["subprocess.Popen[str]", dict[str, Any]]]:
+    """A listener in a process of its own, and what it says of itself, its addresses among it."""
     words = ("serve-webhooks", "--port", str(port), "--admin-port", "0")
     going.console.emit(f"\n# {why}\n$ aura {' '.join(words)}")
     with (going.home / "listener").open("w+") as said:
@@ -111,20 +114,26 @@ def _listener(going: Tour, why: str, port: int) -> Iterator[tuple["subprocess.Po
                     going.console.emit(f"  {told}")
                 if not line:
                     raise AuraError("The tour broke: the listener did not start")
-                yield process, str(json.loads(line)["url"])
+                yield process, json.loads(line)
                 process.terminate()
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
 
 
-def _until_done(going: Tour, shop: Shop) -> None:
-    """Wait until Stripe has told of everything and everything is done."""
+def _until_done(shop: Shop, metrics: str) -> None:
+    """Wait until Stripe has told of everything and, by the listener's own account, everything is done."""
     late = time.monotonic() + PATIENCE
-    while shop.pending or going.ask("webhooks", "list", "--status", "received") or going.ask("webhooks", "list", "--status", "processing"):
+    while shop.pending or not _at_rest(metrics):
         if time.monotonic() > late:
             raise AuraError("The tour broke: not everything was delivered and done in time")
-        time.sleep(0.2)
+        time.sleep(0.1)
+
+
+def _at_rest(metrics: str) -> bool:
+    with httpx.Client(trust_env=False) as client:
+        left = _LEFT.findall(client.get(metrics).text)
+    return bool(left) and not any(map(int, left))
 
 
 def _tokens(going: Tour, person: Person) -> int:
