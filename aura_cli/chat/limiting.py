@@ -10,6 +10,8 @@ from aura_cli.errors import ServiceError
 from aura_cli.ratelimit.limits import CONFIGURED_BY, RULES, Limit, Limits
 from aura_cli.settings import Settings
 
+AGAIN = 0.5  # seconds: a sliding window lets somebody through a while after it has ended
+
 
 @dataclass(frozen=True)
 class Turnstile:
@@ -22,14 +24,16 @@ class Turnstile:
     def take(self, who: str) -> None:
         """One turn of `who`'s. Raises ServiceError, saying until when, where the limit is used up and waiting is not wanted."""
         identifier = f"chat:{''.join(letter if letter.isprintable() else '?' for letter in who)}"
-        rule = RULES[Limit.GENERAL]
+        rule, waited = RULES[Limit.GENERAL], False
         while not (verdict := self.limits.check(Limit.GENERAL, identifier)).allowed:
             until = verdict.reset_at or datetime.now(UTC)
             said = f"{identifier} has had its {rule.requests} turns in {rule.window_s} s, until {rfc3339(until.replace(microsecond=0))}"
             if not self.wait:
                 raise ServiceError(said, "--wait waits for it", status=429)
-            self.say(f"{said}: waiting")
-            time.sleep(max(0.2, (until - datetime.now(UTC)).total_seconds()))
+            if not waited:
+                self.say(f"{said}: waiting")
+            time.sleep(AGAIN if waited else max(AGAIN, (until - datetime.now(UTC)).total_seconds()))
+            waited = True
 
 
 def limits(settings: Settings, say: Callable[[str], None]) -> Limits:
