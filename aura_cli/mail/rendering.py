@@ -14,9 +14,10 @@ from aura_cli.errors import ConfigurationError, NotFoundError, UsageError
 from aura_cli.mail.variables import Kind, Variable, checked_url
 
 if TYPE_CHECKING:
-    from aura_cli.mail.composing import Composed
+    import jinja2
 
 FOLDER = Path(__file__).with_name("templates")
+BETWEEN = "\0"  # between the parts of a mail as its template makes them: no value holds it
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -138,20 +139,23 @@ def render(name: str, data: Mapping[str, object], *, app_url: str) -> Rendered:
     Raises NotFoundError for an unknown template, UsageError as `checked` does, ConfigurationError for an `app_url` that is none.
     """
     template = find(name)
-    try:
-        base = checked_url(app_url).rstrip("/")
-    except ValueError as error:
-        raise ConfigurationError(f"NEXT_PUBLIC_APP_URL: {error}") from None
-    kept = checked(template, data)
-    values = {each.name: each.shown(kept[each.name]) if each.name in kept else None for each in template.variables.values()}
-    composed = _composed(name)
-    values["app_url"] = base
-    return Rendered(composed.subject.render(values), composed.html.render(values), composed.text.render(values))
+    base, kept = _base(app_url), checked(template, data)
+    values = {name: variable.shown(kept[name]) if name in kept else None for name, variable in template.variables.items()}
+    subject, text, html = _composed(name).render(values, app_url=base).split(BETWEEN)
+    return Rendered(subject, html, text)
 
 
 @cache
-def _composed(name: str) -> "Composed":
-    from aura_cli.mail.composing import compose
+def _base(app_url: str) -> str:
+    try:
+        return checked_url(app_url).rstrip("/")
+    except ValueError as error:
+        raise ConfigurationError(f"NEXT_PUBLIC_APP_URL: {error}") from None
+
+
+@cache
+def _composed(name: str) -> "jinja2.Template":
+    from aura_cli.mail.composing import compose  # and with it Jinja2, which the list of templates can do without
 
     template = TEMPLATES[name]
     return compose(template.definition, [each.name for each in template.variables.values() if each.kind is Kind.TEXT])

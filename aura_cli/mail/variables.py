@@ -11,13 +11,15 @@ from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 from typing import cast
-from urllib.parse import urlsplit
 
 LONGEST_TEXT = 200  # characters
 LONGEST_URL = 2000
 _BREAKS = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029]+")  # control characters and white space: a header ends at a line break
 _DIRECTIONS = re.compile(r"[\u202a-\u202e\u2066-\u2069]")  # they would turn round what stands beside them
-_URL = re.compile(r"https?://[\w.~!$&'()*+,;=:@/?#\[\]%-]+", re.ASCII)  # RFC 3986, what may stand in it
+_URL = re.compile(  # RFC 3986 without a user before the host, who hides where it leads
+    r"https?://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(?:[/?#][\w.~!$&'()*+,;=:@/?#\[\]%-]*)?",
+    re.ASCII | re.IGNORECASE,
+)
 _MONEY = re.compile(r"\d{1,12}(\.\d{2,3})? [A-Z]{3}", re.ASCII)
 _SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 # https://docs.stripe.com/currencies#zero-decimal and #three-decimal
@@ -78,17 +80,10 @@ def clean(text: str) -> str:
 
 def checked_url(value: object) -> str:
     """An absolute http(s) address. Raises ValueError."""
-    text = value if isinstance(value, str) else ""
-    try:
-        parts = urlsplit(text)
-        host = parts.hostname if parts.port != 0 else None
-    except ValueError:
-        host = None
-    if not _URL.fullmatch(text) or not host or len(text) > LONGEST_URL:
+    found = _URL.fullmatch(value) if isinstance(value, str) and len(value) <= LONGEST_URL else None
+    if found is None or not 0 < int(found[1] or 443) < 1 << 16:
         raise ValueError(f"{_quoted(value)} is no address that begins with http:// or https://")
-    if "@" in parts.netloc:
-        raise ValueError("an address that names a user hides where it leads")
-    return text
+    return found[0]
 
 
 def _checked_text(value: object) -> str:
