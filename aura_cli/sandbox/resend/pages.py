@@ -56,7 +56,9 @@ def inbox(mails: Sequence[Mail], total: int) -> str:
         for mail in mails
     )
     shown = (
-        "No mail yet. What is sent in the sandbox arrives here, and nowhere else." if not mails else f"The newest {len(mails):,} of {total:,} mails."
+        "No mail yet. What is sent in the sandbox arrives here, and nowhere else."
+        if not mails
+        else f"The newest {len(mails):,} of {total:,} mails."
     )
     return _page("Inbox", f"<h1>Inbox</h1><p>{shown}</p>" + (f"<ol>{items}</ol>" if items else ""))
 
