@@ -7,6 +7,7 @@ own transport: OpenAI's library takes longer to import than a command has until 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -24,6 +25,7 @@ TEMPERATURE = 0.7
 TIMEOUT = 120.0  # seconds without a byte: a model that reasons says nothing for a minute and more
 ATTEMPTS = 3
 LONGEST_WAIT = 20.0  # seconds: whoever sits there waits no longer, and a job gets its answer
+_HALVES = re.compile("[\ud800-\udfff]")
 _OPENAI = ("OpenAI", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1")
 _OPENROUTER = ("OpenRouter", "OPENROUTER_API_KEY", "OPENROUTER_BASE_URL", "https://openrouter.ai/api/v1")
 
@@ -85,11 +87,13 @@ class Model:
         """
         request = _request(messages, wish, routed=self.routed)
         how = {"attempts": ATTEMPTS, "longest_wait": LONGEST_WAIT, "final": _useless, "waiting": waiting}
+        half = ""
         with self.service.lines("chat/completions", request, **how) as lines:  # type: ignore[arg-type]
             for event in _events(lines):
                 if event == "[DONE]":
                     break
-                if text := _take(self._read(event), reply):
+                text, half = _whole(half + _take(self._read(event), reply))
+                if text:
                     reply.parts.append(text)
                     yield text
         if reply.finish is None:
@@ -157,6 +161,14 @@ def _take(chunk: Mapping[str, Any], reply: Reply) -> str:
     delta = choice.get("delta")
     said = (delta.get("content") or delta.get("refusal")) if isinstance(delta, dict) else None
     return said if isinstance(said, str) else ""
+
+
+def _whole(text: str) -> tuple[str, str]:
+    """Text whose characters are whole, and what its last one may lack: half of a pair, where a service has cut between two."""
+    if not _HALVES.search(text):
+        return text, ""
+    half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
+    return text.removesuffix(half).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"), half
 
 
 def _usage(told: Mapping[str, Any]) -> Usage | None:

@@ -64,7 +64,7 @@ def test_read_as_the_official_library_does(stand_in: Assistant, text: str, chunk
     with openai.OpenAI(api_key=stand_in.state.api_key, base_url=f"{stand_in.base}/v1", max_retries=0) as sdk:
         messages: Any = [{"role": one.role, "content": one.content} for one in HELLO]
         asked = {"model": "gpt-4o-mini", "messages": messages, "max_tokens": 1000, "temperature": 0.7}
-        chunks: Any = sdk.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})  # type: ignore[call-overload]
+        chunks: Any = sdk.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True})
         told = list(chunks)
     assert found == "".join(one.choices[0].delta.content or "" for one in told if one.choices) == text
     usage = told[-1].usage
@@ -103,6 +103,7 @@ def event(text: str | None = None, finish: str | None = None, **more: Any) -> by
         (event("hi"), "hi", "ended without an end"),
         (b"", "", "ended without an end"),
         (b"<html>", "", "ended without an end"),
+        (event("hi \ud83d") + event("\udc69 \ud83d") + event("x", "stop"), "hi 👩 �x", None),  # cut between the halves of a pair
         (event("hi") + b"data: [1]\n\n", "hi", "is none"),
         (event("hi") + b'data: {"error": {"message": "overloaded", "code": 502}}\n\n', "hi", "overloaded"),
         (event("hi") + b"data: \xff\xfe\n\n", "hi", "no JSON"),
@@ -148,7 +149,7 @@ def test_prices() -> None:
         assert prices.cost(name, spent, day) is None
     assert prices.dollars(prices.cost("gpt-4o-mini", Usage(1, 0, 0, 0), today) or Decimal(9)) == "0.00000015"
     assert (prices.dollars(Decimal("1E+2")), prices.dollars(Decimal("0.600")), prices.dollars(Decimal(0))) == ("100", "0.6", "0")
-    assert (prices.total(["0.1", "0.2"]), prices.total(["0.1", None]), prices.total([])) == (Decimal("0.3"), None, 0)
+    assert [prices.total(costs) for costs in (["0.1", "0.2"], ["0.1", None], [])] == [Decimal("0.3"), None, 0]
     assert (prices.known("gpt-4o-mini-2024-07-18").window, prices.known("whatever").certain) == (128_000, False)
 
 
