@@ -1,7 +1,8 @@
 """Purchases and refunds on their way to Google Analytics: asked for in the outbox inside a change's transaction, delivered after it."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from aura_cli.outbox.queue import Effect, enqueue
 from aura_cli.settings import Settings
 
 KIND = "analytics"  # of effects in the outbox
+OLDEST = 72 * 3600  # seconds: Google puts what is older at another time than it was
 MOST = 20
 
 
@@ -52,6 +54,7 @@ class Counting:
     """Delivers to Google Analytics. Google counts a purchase that comes twice once, by its transaction."""
 
     settings: Settings
+    clock: Callable[[], float] = time.time  # epoch seconds
     kind: ClassVar[str] = KIND
     most: ClassVar[int] = MOST
     to: ClassVar[str] = "Google Analytics"
@@ -78,6 +81,8 @@ class Counting:
     def _send(self, effect: Effect) -> Outcome:
         assert self._collector is not None, "opened() comes first"
         asked = effect.payload
+        if asked["at"] < self.clock() - OLDEST:
+            return Outcome(effect, "Google takes nothing that is older than 72 hours", final=True)
         at = datetime.fromtimestamp(asked["at"], UTC)
         body = request_body(client_id(asked["user_id"]), asked["event"], asked["params"], at)
         if wrong := next(problems(body), None):

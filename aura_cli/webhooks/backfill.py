@@ -1,6 +1,6 @@
 """Events that were missed, read from Stripe's list into the inbox: the same pipeline, and what is known is not stored twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,6 +14,7 @@ from aura_cli.subscriptions.stripe import time_of
 from aura_cli.transport import Service
 from aura_cli.webhooks import inbox
 from aura_cli.webhooks.envelope import BACKFILL, Arrival, BadEvent, read
+from aura_cli.webhooks.events import HANDLED
 from aura_cli.webhooks.feed import KEPT, Feed, Listed
 from aura_cli.webhooks.tables import webhook_cursors
 
@@ -63,14 +64,16 @@ def backfill(
     wanted: Span,
     *,
     lease: Lease,
+    types: Sequence[str] = HANDLED,
     dry_run: bool = False,
     tick: Callable[[int], None] = lambda count: None,
 ) -> Backfill:
-    """Read the wanted span and store what the inbox lacks, a page a commit, together with the position that a killed run leaves behind.
+    """Read the wanted span's events of these types and store what the inbox lacks, a page a commit, together with the position that a
+    killed run leaves behind.
 
     Raises as `Service.get` does; what was stored until then stays.
     """
-    feed = Feed(stripe, wanted.since)
+    feed = Feed(stripe, wanted.since, types)
     done = Backfill(0, 0, 0, 0, time_of(wanted.since), time_of(wanted.since), wanted.complete, dry_run)
     while page := feed.following():
         done = _store(engine, done, page, lease, move=wanted.moves)

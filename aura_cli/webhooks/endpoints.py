@@ -59,19 +59,19 @@ class _List(msgspec.Struct):
 _read_list, _read_one = decoder(_List), decoder(_Endpoint)
 
 
-def registered(stripe: Service) -> Iterator[Endpoint]:
-    """Every endpoint of the account, the newest first."""
+def registered(stripe: Service, wanted: Sequence[str] = HANDLED) -> Iterator[Endpoint]:
+    """Every endpoint of the account, the newest first; `wanted` are the types of event that are handled."""
     cursor: str | None = None
     while True:
         page = _read_list(stripe.get(LIST, {"limit": PAGE} | ({"starting_after": cursor} if cursor else {})))
-        yield from map(_seen, page.data)
+        yield from (_seen(one, wanted) for one in page.data)
         if not page.has_more or not page.data or page.data[-1].id == cursor:
             return
         cursor = page.data[-1].id
 
 
-def create(stripe: Service, url: str, *, dry_run: bool = False) -> Created:
-    """Register `url` for exactly the handled events, in our API version.
+def create(stripe: Service, url: str, wanted: Sequence[str] = HANDLED, *, dry_run: bool = False) -> Created:
+    """Register `url` for exactly the `wanted` events, in our API version.
 
     Raises UsageError for what is no address, ConflictError where it is registered already.
     """
@@ -81,41 +81,41 @@ def create(stripe: Service, url: str, *, dry_run: bool = False) -> Created:
         if known.url == url:
             raise ConflictError(f"{url} is registered already: {known.id}, {known.status}", f"aura webhooks endpoints enable {known.id}")
     if dry_run:
-        return Created(None, url, None, API_VERSION, HANDLED, dry_run=True)
-    made = _post(stripe, LIST, {"url": url, "enabled_events[]": HANDLED, "api_version": API_VERSION, "description": "aura"})
+        return Created(None, url, None, API_VERSION, tuple(wanted), dry_run=True)
+    made = _post(stripe, LIST, {"url": url, "enabled_events[]": wanted, "api_version": API_VERSION, "description": "aura"})
     return Created(made.id, made.url, made.secret, made.api_version or API_VERSION, tuple(made.enabled_events), dry_run=False)
 
 
-def find(stripe: Service, wanted: str) -> Endpoint:
+def find(stripe: Service, named: str, wanted: Sequence[str] = HANDLED) -> Endpoint:
     """The endpoint of an id or address. Raises NotFoundError, or UsageError where an address is registered several times."""
-    found = [endpoint for endpoint in registered(stripe) if wanted in (endpoint.id, endpoint.url)]
+    found = [endpoint for endpoint in registered(stripe, wanted) if named in (endpoint.id, endpoint.url)]
     if not found:
-        raise NotFoundError(f"Stripe has no endpoint {wanted}", "See: aura webhooks endpoints list")
+        raise NotFoundError(f"Stripe has no endpoint {named}", "See: aura webhooks endpoints list")
     if len(found) > 1:
-        raise UsageError(f"{wanted} is registered {len(found)} times", f"Name one of: {', '.join(one.id for one in found)}")
+        raise UsageError(f"{named} is registered {len(found)} times", f"Name one of: {', '.join(one.id for one in found)}")
     return found[0]
 
 
-def enable(stripe: Service, endpoint: Endpoint, *, enabled: bool = True) -> Endpoint:
-    """Let an endpoint get exactly the handled events, or, with `enabled` False, nothing any more."""
+def enable(stripe: Service, endpoint: Endpoint, wanted: Sequence[str] = HANDLED, *, enabled: bool = True) -> Endpoint:
+    """Let an endpoint get exactly the `wanted` events, or, with `enabled` False, nothing any more."""
     form: dict[str, object] = {"disabled": "false" if enabled else "true"}
     if enabled:
-        form["enabled_events[]"] = HANDLED
-    return _seen(_post(stripe, f"{LIST}/{endpoint.id}", form))
+        form["enabled_events[]"] = wanted
+    return _seen(_post(stripe, f"{LIST}/{endpoint.id}", form), wanted)
 
 
-def compared(events: Sequence[str]) -> str:
+def compared(events: Sequence[str], wanted: Sequence[str] = HANDLED) -> str:
     """How endpoint events compare with those that are handled: `exact`, or what is missing and too many."""
     if "*" in events:
         return "all"
-    missing, extra = set(HANDLED) - set(events), set(events) - set(HANDLED)
+    missing, extra = set(wanted) - set(events), set(events) - set(wanted)
     parts = [f"{len(missing)} missing"] * bool(missing) + [f"{len(extra)} not handled"] * bool(extra)
     return ", ".join(parts) or "exact"
 
 
-def _seen(one: _Endpoint) -> Endpoint:
+def _seen(one: _Endpoint, wanted: Sequence[str]) -> Endpoint:
     current = one.api_version == API_VERSION
-    return Endpoint(one.id, one.url, one.status, one.api_version, compared(one.enabled_events), current, tuple(one.enabled_events))
+    return Endpoint(one.id, one.url, one.status, one.api_version, compared(one.enabled_events, wanted), current, tuple(one.enabled_events))
 
 
 def _post(stripe: Service, path: str, form: dict[str, object]) -> _Endpoint:

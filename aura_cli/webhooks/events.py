@@ -13,3 +13,9 @@ HANDLED = (
     "invoice.paid",
     "invoice.payment_failed",
 )
+REFUNDED = "charge.refunded"  # handled where payments are counted (aura_cli.analytics)
+
+
+def handled(*, counts: bool) -> tuple[str, ...]:
+    """The types that are handled; `counts`: payments are counted, and refunds with them."""
+    return (*HANDLED, REFUNDED) if counts else HANDLED

@@ -4,7 +4,7 @@ Stripe lists the newest first, for 30 days. Behind a known event it can be read 
 found by halving the time until what is left of it fits on one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,7 @@ class Feed:
 
     stripe: Service
     since: int
+    types: Sequence[str] = HANDLED
     seen: int | None = None  # up to when, by Stripe's clock, everything has been read
     _last: Listed | None = None
     _horizon: int | None = None  # when the newest event of any type was made, as the reading began
@@ -102,7 +103,7 @@ class Feed:
         return found
 
     def _ask(self, asked: Mapping[str, Any], *, handled: bool = True) -> tuple[list[Listed], bool]:
-        types = {"types[]": HANDLED} if handled else {}
+        types = {"types[]": self.types} if handled else {}
         answer = _read_list(self.stripe.get("/v1/events", {"limit": PAGE, **types, **asked}))
         heads = [(_read_head(bytes(raw)), bytes(raw)) for raw in answer.data]
         return [Listed(head.id, head.created, body) for head, body in heads], answer.has_more

@@ -22,8 +22,9 @@ from aura_cli.subscriptions.stripe import ENDED, NEAREST, Customer, time_of
 from aura_cli.subscriptions.tables import grants
 from aura_cli.webhooks.batch import Batch, Delivered, Handlers, Surroundings
 from aura_cli.webhooks.deeds import Result, act, buyer
+from aura_cli.webhooks.events import REFUNDED
 from aura_cli.webhooks.inbox import Event, Handled, failed
-from aura_cli.webhooks.purchases import REFUNDED, count_purchase, count_refund
+from aura_cli.webhooks.purchases import count_purchase, count_refund
 from aura_cli.webhooks.subjects import Look, Session
 
 __all__ = ["Delivered", "Handlers", "Surroundings", "handle"]
@@ -70,8 +71,9 @@ def handle(
             if surroundings.counts and not one.stale:
                 count_purchase(batch, one.look)
     for event in others:
-        counted = surroundings.counts and event.type == REFUNDED and not (event.thin or event.account) and count_refund(connection, event)
-        handled.append(Handled(event, "done", "applied" if _call(connection, event, surroundings) or counted else "ignored"))
+        counted = surroundings.counts and event.type == REFUNDED and not (event.thin or event.account)
+        applied = _call(connection, event, surroundings) | (counted and count_refund(connection, event, now))
+        handled.append(Handled(event, "done", "applied" if applied else "ignored"))
     return [*handled, *failures], again
 
 

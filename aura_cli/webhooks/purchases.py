@@ -1,13 +1,16 @@
 """What events tell of money that came and went, asked to be counted by Google Analytics where that is configured.
 
 A paid invoice is one purchase, a paid checkout of tokens another; a checkout of a subscription is none beside its invoice. The
-transaction is the invoice, and where there is none the payment: what a refund can name too.
+transaction is the invoice, and where there is none the payment: what a refund can name too. What is older than Google takes is not
+counted, or a backfill would put last month's purchases into today.
 """
+
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection
 
-from aura_cli.analytics.effects import Money, purchased, refunded
+from aura_cli.analytics.effects import OLDEST, Money, purchased, refunded
 from aura_cli.errors import ServiceError
 from aura_cli.subscriptions import customers
 from aura_cli.subscriptions.stripe import Reference, decoder, reference
@@ -15,8 +18,6 @@ from aura_cli.subscriptions.views import DECIMALS
 from aura_cli.webhooks.batch import Batch
 from aura_cli.webhooks.inbox import Event
 from aura_cli.webhooks.subjects import Invoice, Look, Session
-
-REFUNDED = "charge.refunded"  # handled where refunds are counted
 
 
 class _Charge(msgspec.Struct):
@@ -51,7 +52,7 @@ def count_purchase(batch: Batch, look: Look) -> None:
     found, at = look.found, look.event.created
     user = batch.buyers.get(found.id) if isinstance(found, Session) else None
     user = user or batch.users.get(look.customer or "")
-    if user is None:
+    if user is None or at < batch.now.timestamp() - OLDEST:
         return
     match found:
         case Invoice() if look.event.type == "invoice.paid" and found.amount_paid and found.currency:
@@ -64,7 +65,7 @@ def count_purchase(batch: Batch, look: Look) -> None:
             purchased(batch.connection, money, (found.metadata or {}).get("package_id") or "tokens")
 
 
-def count_refund(connection: Connection, event: Event) -> bool:
+def count_refund(connection: Connection, event: Event, now: datetime) -> bool:
     """Count what a `charge.refunded` event says went back, by itself: not what went back before. False where that says nothing."""
     try:
         data = _read(event.payload).data
@@ -74,7 +75,7 @@ def count_refund(connection: Connection, event: Event) -> bool:
     back = charge.amount_refunded - (data.previous_attributes.amount_refunded if data.previous_attributes else 0)
     customer = reference(charge.customer)
     user = customers.owners(connection, [customer]).get(customer) if customer else None
-    if user is None or back <= 0 or not charge.currency:
+    if user is None or back <= 0 or not charge.currency or event.created < now.timestamp() - OLDEST:
         return False
     transaction = reference(charge.invoice) or reference(charge.payment_intent) or charge.id
     money = Money(user, transaction, amount(back, charge.currency), charge.currency, event.created)

@@ -221,9 +221,13 @@ def _worked(done: Worked) -> Iterator[str]:
 
 def _stripe_cli(runtime: Runtime, secrets: dict[str, str]) -> StripeCli:
     """The installed CLI; what it signs with joins `secrets`."""
+    from dataclasses import replace
+
+    from aura_cli.analytics.collecting import is_configured
+    from aura_cli.webhooks.events import handled
     from aura_cli.webhooks.stripe_cli import StripeCli
 
-    cli = StripeCli.find(runtime.settings)
+    cli = replace(StripeCli.find(runtime.settings), events=handled(counts=is_configured(runtime.settings)))
     secrets["stripe-cli"] = cli.secret()
     return cli
 

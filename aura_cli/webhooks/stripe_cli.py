@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Self
@@ -26,6 +26,7 @@ class StripeCli:
 
     program: str
     environment: Mapping[str, str] = field(repr=False)
+    events: Sequence[str] = HANDLED
     grace: float = 5.0  # seconds in which it ends by itself when it is told to
 
     @classmethod
@@ -71,7 +72,7 @@ class StripeCli:
         """
         ending = threading.Event()
         with subprocess.Popen(  # noqa: S603 (the same program)
-            [self.program, "listen", "--forward-to", url, "--events", ",".join(HANDLED)],
+            [self.program, "listen", "--forward-to", url, "--events", ",".join(self.events)],
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

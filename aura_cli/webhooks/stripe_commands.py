@@ -69,8 +69,8 @@ def backfill(
         wanted = work.span(runtime.engine, start, int(now.timestamp()))
         if not wanted.complete:
             runtime.console.say("That is further back than Stripe keeps events: reading the last 30 days")
-        tick = runtime.console.progress("Events")
-        done = work.backfill(runtime.engine, runtime.stripe_at(max_rps), wanted, lease=held, dry_run=dry_run, tick=tick)
+        tick, types = runtime.console.progress("Events"), _types(runtime)
+        done = work.backfill(runtime.engine, runtime.stripe_at(max_rps), wanted, lease=held, types=types, dry_run=dry_run, tick=tick)
     runtime.console.result(done, lambda: _filled(done))
     if not done.complete:
         hint = "What is older shows in the objects alone: aura subscriptions reconcile --apply"
@@ -107,7 +107,7 @@ def tail(
     start = moment(since, runtime.clock()) if since else 0
     with Target(to, signing_secret(runtime)) as target:
         require_consent(runtime, to)
-        feed = Feed(runtime.stripe, start)
+        feed = Feed(runtime.stripe, start, _types(runtime))
         if not since:
             feed.skip_to_now()
         runtime.console.say(f"Events of Stripe's test mode go to {to}; Ctrl-C ends it.")
@@ -229,7 +229,7 @@ def list_(
     from aura_cli.webhooks.endpoints import registered
 
     runtime: Runtime = ctx.obj
-    runtime.console.listing(registered(runtime.stripe), COLUMNS, form=form, chosen=columns)
+    runtime.console.listing(registered(runtime.stripe, _types(runtime)), COLUMNS, form=form, chosen=columns)
 
 
 @endpoints.command()
@@ -243,7 +243,7 @@ def create(ctx: typer.Context, url: str = typer.Argument(..., metavar="URL", hel
     runtime: Runtime = ctx.obj
     if not runtime.options.dry_run:
         _confirm_stripe(runtime)
-    made = register(runtime.stripe, url, dry_run=runtime.options.dry_run)
+    made = register(runtime.stripe, url, _types(runtime), dry_run=runtime.options.dry_run)
 
     def lines() -> Iterator[str]:
         if made.dry_run:
@@ -280,14 +280,22 @@ def _switch(runtime: Runtime, wanted: str, *, enabled: bool) -> None:
     from aura_cli.webhooks.endpoints import enable as switch
     from aura_cli.webhooks.endpoints import find
 
-    before = find(runtime.stripe, wanted)
+    before = find(runtime.stripe, wanted, _types(runtime))
     if not runtime.options.dry_run:
         _confirm_stripe(runtime)
-        after = switch(runtime.stripe, before, enabled=enabled)
+        after = switch(runtime.stripe, before, _types(runtime), enabled=enabled)
         runtime.console.result(after, lambda: [_state(after)])
         return
     wish = "enabled for exactly the handled events" if enabled else "disabled"
     runtime.console.result(before, lambda: [_state(before), f"It would be {wish}. Nothing was changed."])
+
+
+def _types(runtime: Runtime) -> tuple[str, ...]:
+    """The types of event that are handled as things are configured."""
+    from aura_cli.analytics.collecting import is_configured
+    from aura_cli.webhooks.events import handled
+
+    return handled(counts=is_configured(runtime.settings))
 
 
 def _state(endpoint: Endpoint) -> str:
