@@ -30,7 +30,7 @@ def tour(users: int, seed: int, now: int, console: Console) -> None:
         going.step("And now?", "subscriptions", "reconcile", shows="no drift")
         going.step("One of those who had paid and were locked out.", "users", "show", locked_out, shows="entitles              yes")
         going.step("What the business looks like.", "subscriptions", "stats", shows="Monthly recurring revenue")
-        demo_webhooks.tour(going, addresses.stripe, population)
+        demo_webhooks.tour(going, addresses, population)
         somebody = next(person for person in population.people if person.email and person.name)
         demo_connections.tour(going, addresses.providers, somebody)
         payer = next(one for one in population.people if one.email and one.name and any(it.status == "active" for it in one.contracts))

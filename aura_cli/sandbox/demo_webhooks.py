@@ -5,7 +5,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import httpx
 
 from aura_cli.errors import AuraError
-from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY
+from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY, Addresses
 from aura_cli.sandbox.demo_steps import Tour
 from aura_cli.sandbox.generation import PRO_MONTHLY
 from aura_cli.sandbox.population import Person, Population
@@ -59,17 +60,19 @@ class Shop:
         return int(self.client.get("/_sandbox/deliveries").json()["pending"])
 
 
-def tour(going: Tour, base: str, population: Population) -> None:
+def tour(going: Tour, addresses: Addresses, population: Population) -> None:
     """Raises AuraError at the first step that is not what it must be."""
     returning = [one for one in population.people if one.customer and all(it.status in _ENDED for it in one.contracts)][:SUBSCRIBERS]
     buying = [one for one in population.people if one.customer and any(it.status == "active" for it in one.contracts)][:BUYERS]
-    with httpx.Client(base_url=base, headers={"Authorization": f"Bearer {STRIPE_SECRET_KEY}"}, trust_env=False) as client:
+    with httpx.Client(base_url=addresses.stripe, headers={"Authorization": f"Bearer {STRIPE_SECRET_KEY}"}, trust_env=False) as client:
         shop = Shop(client)
         before = {one.uuid: _tokens(going, one) for one in (returning[0], buying[0])}
         why = "Receive Stripe's webhooks: stored first, acknowledged then, worked on afterwards."
         with _listener(going, why, 0) as (first, where):
             url = where["url"]
             shop.post("/_sandbox/webhook_endpoints", url=url)
+            hears = url.replace("/stripe", "/resend")
+            client.post(f"{addresses.resend}/_sandbox/webhooks", json={"url": hears}).raise_for_status()
             client.post("/_sandbox/faults", json={"duplicate_events": 0.5, "reorder_events": True}).raise_for_status()
             count = f"{len(returning)} people subscribe and {len(buying)} buy tokens"
             going.console.emit(f"\n# {count}. Stripe tells of it in any order, half of it twice; in the middle the power fails: kill -9.")
@@ -82,8 +85,14 @@ def tour(going: Tour, base: str, population: Population) -> None:
                 shop.buy(one)
         port = int(url.rsplit(":", 1)[1].split("/")[0])
         with _listener(going, "Power is back. Stripe sends again what nobody acknowledged.", port) as (_, where):
-            _until_done(shop, f"{where['admin']}/metrics")
+            _until("was delivered and done", lambda: not shop.pending and _at_rest(f"{where['admin']}/metrics"))
+            wanted = Told(Counter(one.email for one in returning if one.email), len(returning) + len(buying))
+            _until("was mailed and counted", lambda: Told.of(addresses) == wanted)
         _require_once(going, before, returning[0], buying[0])
+    going.console.emit(
+        f"\n# On the way {len(wanted.confirmed)} confirmations went into the inbox, {addresses.resend}/_sandbox/inbox, one each; Resend's\n"
+        f"# webhooks say that they were delivered. Google Analytics has {wanted.purchases} purchases."
+    )
     going.step("What arrived, and what became of it.", "webhooks", "stats", "--since", "1h", shows="needed")
     going.step("And does Stripe agree with the database?", "subscriptions", "reconcile", shows="no drift")
     event = going.ask("webhooks", "list", "--type", "checkout.session.completed")[0]["id"]
@@ -97,7 +106,8 @@ def _listener(going: Tour, why: str, port: int) -> Iterator[tuple["subprocess.Po
     """A listener in a process of its own, and what it says of itself, its addresses among it."""
     words = ("serve-webhooks", "--port", str(port), "--admin-port", "0")
     going.console.emit(f"\n# {why}\n$ aura {' '.join(words)}")
-    with (going.home / "listener").open("w+") as said:
+    log = going.home / "listener"
+    with log.open("w") as said:
         process = subprocess.Popen(  # noqa: S603 (this program)
             [sys.executable, "-m", "aura_cli", *words, "--json"],
             env=going.environment,
@@ -109,8 +119,9 @@ def _listener(going: Tour, why: str, port: int) -> Iterator[tuple["subprocess.Po
         try:
             with process:
                 line = process.stdout.readline() if process.stdout else ""
-                said.seek(0)
-                for told in said.read().splitlines():
+                if line:
+                    _until("was said by the listener", lambda: "grants balances" in log.read_text())
+                for told in log.read_text().splitlines():
                     going.console.emit(f"  {told}")
                 if not line:
                     raise AuraError("The tour broke: the listener did not start")
@@ -121,16 +132,34 @@ def _listener(going: Tour, why: str, port: int) -> Iterator[tuple["subprocess.Po
                 process.kill()
 
 
-def _until_done(shop: Shop, metrics: str) -> None:
-    """Wait until Stripe has told of everything and, by the listener's own account, everything is done."""
+@dataclass(frozen=True)
+class Told:
+    """What others were told of all this: who got a confirmation that was reported delivered, how often, and purchases at Google."""
+
+    confirmed: Mapping[str, int]
+    purchases: int
+
+    @classmethod
+    def of(cls, addresses: Addresses) -> "Told":
+        """As the stand-ins have it."""
+        with httpx.Client(trust_env=False) as client:
+            box, counted = (client.get(f"{base}/_sandbox/journal").json() for base in (addresses.resend, addresses.analytics))
+        delivered = {one["mail"] for one in box["deliveries"] if one["type"] == "email.delivered" and one["status"] == 200}
+        mails = [mail for mail in box["mails"] if mail["id"] in delivered and mail["tags"]["template"] == "subscription-confirmation"]
+        bought = {event["params"]["transaction_id"] for one in counted for event in one["body"]["events"] if event["name"] == "purchase"}
+        return cls(Counter(address for mail in mails for address in mail["to"]), len(bought))
+
+
+def _until(happened: str, is_so: Callable[[], bool]) -> None:
     late = time.monotonic() + PATIENCE
-    while shop.pending or not _at_rest(metrics):
+    while not is_so():
         if time.monotonic() > late:
-            raise AuraError("The tour broke: not everything was delivered and done in time")
+            raise AuraError(f"The tour broke: not everything {happened} in time")
         time.sleep(0.1)
 
 
 def _at_rest(metrics: str) -> bool:
+    """Whether, by the listener's own account, everything that arrived is done."""
     with httpx.Client(trust_env=False) as client:
         left = _LEFT.findall(client.get(metrics).text)
     return bool(left) and not any(map(int, left))
