@@ -136,7 +136,7 @@ def given_data(runtime: Runtime, source: str) -> dict[str, object]:
         return msgspec.json.decode(content, type=dict[str, object])
     except OSError as error:
         raise UsageError(f"--data {source} cannot be read: {error.strerror}") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--data {source} is no JSON object: {error}", 'Such as: {"name": "Mina"}') from None
 
 

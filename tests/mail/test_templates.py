@@ -2,6 +2,8 @@
 
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,19 @@ def test_what_cannot_be_rendered(aura: Aura, arguments: list[str], given: str | 
     found = aura("email", "render", *arguments, input=given)
     assert (found.exit, found.out) == (code, "")
     assert said in found.err
+
+
+@pytest.mark.parametrize("content", [b'{"name": "\xff"}', b"\xff\xfe{}", b'{"name": "\\ud800"}', b"{" * 2_000_000])
+def test_data_that_is_no_text(aura: Aura, content: bytes) -> None:
+    """Bytes that are no UTF-8, half characters and more than anybody would write are no JSON object, from a file and a pipe alike."""
+    (aura.work / "data.json").write_bytes(content)
+    command = [sys.executable, "-m", "aura_cli", "email", "render", "welcome", "--data"]
+    for source in ("data.json", "-"):
+        done = subprocess.run(
+            [*command, source], input=content, capture_output=True, cwd=aura.work, env=aura.environment, timeout=60, check=False
+        )
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert b"is no JSON object" in done.stderr
 
 
 def test_an_app_without_a_good_address(aura: Aura) -> None:
