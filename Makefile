@@ -26,7 +26,7 @@ unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/run.stamp bytecode  ## take the tour: a sandbox of Stripe, Privy and 64 providers
+demo: .venv/run.stamp bytecode  ## take the tour: a sandbox of every outside service
 	@$(BIN)/aura demo
 	@echo 'Here aura is $(BIN)/aura; to call it by its name: export PATH="$$PWD/$(BIN):$$PATH"'
 

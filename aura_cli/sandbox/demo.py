@@ -1,4 +1,4 @@
-"""The tour: what goes wrong between Privy, Stripe, a provider and the database, and how it is found and mended.
+"""The tour: what goes wrong between Privy, Stripe, a provider and the database, how it is mended, and what operators do daily.
 
 Every step is the command that a person would type, run as a process of its own, with its real output; and each is held
 to what it must find, so that the tour fails loudly where the program does.

@@ -24,7 +24,8 @@ from typing import Any
 OTHERS = (  # what commands import of others; whatever is not here is imported by the run that needs it
     "asyncio sqlite3 sqlalchemy sqlalchemy.dialects.sqlite sqlalchemy.dialects.postgresql.psycopg psycopg typer httpx httpcore h11 "
     "aiohttp aiohttp.web msgspec cryptography.hazmat.primitives.ciphers.aead cryptography.hazmat.primitives.kdf.scrypt "
-    "alembic.command alembic.config authlib.oauth2.client authlib.oauth2.auth authlib.oauth2.rfc8628 jwt"
+    "alembic.command alembic.config authlib.oauth2.client authlib.oauth2.auth authlib.oauth2.rfc8628 jwt "
+    "jinja2 upstash_ratelimit upstash_redis"
 ).split()
 AT_START = ("PYTHON", "LANG", "LC_", "TZ", "LD_")  # how names begin that an interpreter, or its C library, reads only when it starts
 ROOM = 100_000  # bytes of a request
