@@ -11,10 +11,14 @@ import httpx
 import pytest
 import resend
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 from resend.exceptions import ApplicationError, MissingApiKeyError, MissingRequiredFieldsError, RateLimitError, ResendError, ValidationError
 
 from aura_cli.sandbox.credentials import RESEND_WEBHOOK_SECRET
+from aura_cli.sandbox.resend.errors import ResendError as Refusal
 from aura_cli.sandbox.resend.events import fate
+from aura_cli.sandbox.resend.messages import read
 from tests.parts.providers import serving
 from tests.parts.resend import Post, post
 
@@ -147,6 +151,26 @@ def test_addresses(office: Post, address: str) -> None:
     """One address, with or without a name; two in one text are none."""
     assert refused(ValidationError, to=address) == (422, "validation_error")
     assert refused(ValidationError, **{"from": address}) == (422, "validation_error")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["a@example.com", "A <a@example.com>"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "value", "x"]), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = ["from", "to", "subject", "html", "text", "cc", "bcc", "reply_to", "headers", "tags", "attachments", "scheduled_at"]
+
+
+@given(JSON | st.dictionaries(st.sampled_from(FIELDS), JSON), st.booleans())
+def test_whatever_comes_is_a_mail_or_refused(document: Any, whole: bool) -> None:
+    """No JSON makes the stand-in stumble: it is taken, or refused as Resend refuses."""
+    try:
+        message = read({**MAIL, **document} if whole and isinstance(document, dict) else document)
+    except Refusal as error:
+        assert (error.status, error.name in ("validation_error", "missing_required_field")) == (422, True)  # noqa: PT017
+    else:
+        assert message.to
+        assert message.recipients >= len(message.to)
 
 
 def test_refusals(office: Post, monkeypatch: pytest.MonkeyPatch) -> None:
