@@ -25,6 +25,7 @@ def sandbox(
     duplicate_events: float = typer.Option(0.0, "--duplicate-events", min=0, max=1, help="Share of events delivered twice."),
     reorder_events: bool = typer.Option(False, "--reorder-events", help="Deliver events in any order."),
     webhook_url: str = typer.Option("", "--webhook-url", metavar="URL", help="Deliver Stripe's events to this address on this machine."),
+    redis: str = typer.Option("", "--redis", metavar="URL", help="A Redis or Valkey on this machine to be behind Upstash's stand-in."),
     stripe_port: int = typer.Option(0, "--stripe-port", min=0, max=65535, help=ANY),
     privy_port: int = typer.Option(0, "--privy-port", min=0, max=65535, help=ANY),
     providers_port: int = typer.Option(0, "--providers-port", min=0, max=65535, help=ANY),
@@ -56,7 +57,8 @@ def sandbox(
         seed=seed,
     )
     ports = Ports(stripe_port, privy_port, providers_port, openai_port, resend_port, upstash_port, analytics_port, web_app_port)
-    made = Sandbox(users, seed, int(runtime.clock().timestamp()), drift=not clean, faults=faults, ports=ports, webhook_url=webhook_url)
+    now = int(runtime.clock().timestamp())
+    made = Sandbox(users, seed, now, drift=not clean, faults=faults, ports=ports, webhook_url=webhook_url, redis=redis)
     raise typer.Exit(run(made, command or [], runtime.console))
 
 

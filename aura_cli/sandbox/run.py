@@ -44,6 +44,7 @@ class Sandbox:
     faults: Faults = field(default_factory=Faults)
     ports: Ports = field(default_factory=Ports)
     webhook_url: str = ""  # where Stripe's events are delivered to
+    redis: str = ""  # the Redis behind Upstash's stand-in; none: a store in memory
 
 
 @contextmanager
@@ -58,7 +59,8 @@ def opened(sandbox: Sandbox, *, fill: bool = True) -> Iterator[tuple[dict[str, s
         url = f"sqlite:///{home / 'aura.db'}"
         if fill:
             fill_database(url, population, drift=sandbox.drift)
-        with running(population, faults=sandbox.faults, ports=sandbox.ports, webhook_url=sandbox.webhook_url) as addresses:
+        delivered, redis = sandbox.webhook_url, sandbox.redis
+        with running(population, faults=sandbox.faults, ports=sandbox.ports, webhook_url=delivered, redis=redis) as addresses:
             write(load().providers, addresses.providers, home / PROVIDER_FILES)
             yield environment(addresses, home, url), population, addresses
 

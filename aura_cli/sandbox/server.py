@@ -47,17 +47,18 @@ _Started = Future[tuple[Addresses, Callable[[], object]]]  # where the stand-ins
 
 @contextmanager
 def running(
-    population: Population, *, faults: Faults | None = None, ports: Ports | None = None, webhook_url: str = ""
+    population: Population, *, faults: Faults | None = None, ports: Ports | None = None, webhook_url: str = "", redis: str = ""
 ) -> Iterator[Addresses]:
     """Stand-ins that know `population`, for as long as the context lasts. Each gets its own copy of `faults`.
 
-    Stripe's delivers its events to `webhook_url`, on this machine, signed with the secret of the sandbox's environment.
-    Raises ConflictError when a port is taken, UsageError for an address elsewhere.
+    Stripe's delivers its events to `webhook_url`, on this machine, signed with the secret of the sandbox's environment. Behind Upstash's
+    is the Redis at `redis`, on this machine too, or a store in memory. Raises ConflictError when a port is taken, UsageError for an
+    address elsewhere.
     """
     if webhook_url and not is_loopback(webhook_url):
         raise UsageError(f"{webhook_url} is not on this machine: the sandbox delivers nowhere else", "Example: http://127.0.0.1:8787/hook")
     started: _Started = Future()
-    applications = _applications(population, faults or Faults(), webhook_url)
+    applications = _applications(population, faults or Faults(), webhook_url, upstash.database(redis))
     thread = threading.Thread(target=_run, args=(applications, ports or Ports(), started), name="sandbox", daemon=True)
     thread.start()
     try:
@@ -70,7 +71,7 @@ def running(
         thread.join()
 
 
-def _applications(population: Population, faults: Faults, webhook_url: str) -> dict[str, web.Application]:
+def _applications(population: Population, faults: Faults, webhook_url: str, redis: upstash.Database) -> dict[str, web.Application]:
     """The stand-ins by their names in `Addresses` and `Ports`."""
     catalogue = load()
     mishaps = {field.name: replace(faults) for field in fields(Ports)}
@@ -79,7 +80,7 @@ def _applications(population: Population, faults: Faults, webhook_url: str) -> d
         "providers": (providers, ProvidersState(catalogue, provider_variables(catalogue.providers.values()))),
         "openai": (openai, openai.OpenAIState()),
         "resend": (resend, resend.ResendState(faults=mishaps["resend"])),
-        "upstash": (upstash, upstash.UpstashState()),
+        "upstash": (upstash, upstash.UpstashState(redis)),
         "analytics": (analytics, analytics.AnalyticsState()),
         "web_app": (web_app, web_app.WebAppState()),
     }

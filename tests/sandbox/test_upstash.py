@@ -12,10 +12,15 @@ from upstash_ratelimit import Ratelimit, SlidingWindow
 from upstash_redis import Redis
 from upstash_redis.errors import UpstashError
 
+from aura_cli.errors import UsageError
+from aura_cli.sandbox.credentials import UPSTASH_REDIS_REST_TOKEN
+from aura_cli.sandbox.generation import build
+from aura_cli.sandbox.server import running
+from aura_cli.sandbox.upstash import database
 from aura_cli.sandbox.upstash.scripts import NATIVE
 from aura_cli.sandbox.upstash.store import Store, glob
 from tests.parts.service import free_port
-from tests.parts.upstash import STORES, Upstash, in_window, over, upstash
+from tests.parts.upstash import STORES, Upstash, in_window, over, upstash, valkey
 
 SHEBANG = "#!lua flags=allow-key-locking\n"
 
@@ -255,3 +260,20 @@ def test_a_redis_that_is_not_there() -> None:
         for _ in range(2):
             got = httpx.post(found.base, json=["PING"], headers=headers, trust_env=False)
             assert (got.status_code, "cannot be reached" in got.json()["error"]) == (400, True)
+
+
+def test_a_whole_sandbox_on_a_real_redis() -> None:
+    """What is counted through the stand-in stands in the Redis that the sandbox was given."""
+    with valkey() as url, running(build(1, seed=1, now=1_795_000_000), redis=url) as addresses:
+        headers = {"Authorization": f"Bearer {UPSTASH_REDIS_REST_TOKEN}"}
+        with httpx.Client(base_url=addresses.upstash, headers=headers, trust_env=False) as client:
+            assert client.post("/", json=["INCR", "n"]).json() == {"result": 1}
+        with upstash(url) as another:
+            assert httpx.get(f"{another.base}/get/n", headers=headers, trust_env=False).json() == {"result": "1"}
+
+
+@pytest.mark.parametrize("url", ["redis://example.com", "http://127.0.0.1:6379", "redis://127.0.0.1:port", "127.0.0.1:6379", "redis:"])
+def test_a_redis_elsewhere(url: str) -> None:
+    """The sandbox touches none but this machine's."""
+    with pytest.raises(UsageError):
+        database(url)

@@ -13,7 +13,9 @@ from hashlib import sha1
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from aura_cli.sandbox.upstash.store import RedisError
+from aura_cli.errors import UsageError
+from aura_cli.sandbox.upstash.store import RedisError, Store
+from aura_cli.settings import LOOPBACK_HOSTS
 
 _SHEBANG = re.compile(r"#!lua[^\n]*\n")
 
@@ -81,6 +83,20 @@ class Remote:
         bare = _SHEBANG.sub("", script, count=1) if script.startswith("#!lua") else script
         self.renamed[_digest(script)] = _digest(bare)
         return bare
+
+
+def database(url: str) -> Store | Remote:
+    """The Redis at an address on this machine; a store in memory where none is given. Raises UsageError for what is no such address."""
+    if not url:
+        return Store()
+    place = urlsplit(url)
+    try:
+        usable = place.scheme in ("redis", "valkey") and place.hostname in LOOPBACK_HOSTS and place.port != 0
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:
+        raise UsageError("That is no address of a Redis on this machine: the sandbox touches no other", "Example: redis://127.0.0.1:6379/0")
+    return Remote(url)
 
 
 def _digest(script: str) -> str:
