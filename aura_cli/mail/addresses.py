@@ -6,7 +6,7 @@ from hashlib import sha256
 from aura_cli.errors import ConfigurationError, UsageError
 
 LONGEST = 254  # characters: RFC 5321, 4.5.3.1.3, less the angle brackets
-_LOCAL = re.compile(r"[^\s\x00-\x20\x7f-\xa0\ud800-\udfff\u2000-\u206f\u3000\ufeff@,;:<>()\[\]\\\"]{1,64}")
+_LOCAL = re.compile(r"[^\s@,;:<>()\[\]\\\"]{1,64}")
 _LABEL = re.compile(r"(?!-)[^\W_](?:[\w-]{0,61}[^\W_])?", re.UNICODE)
 _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>\"]*")
 _SENDER = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]*)>")
@@ -16,7 +16,7 @@ def is_address(text: str) -> bool:
     """Whether it is one plain address, `local@domain.tld`; quoted local parts and addresses of hosts without a dot are none."""
     local, at, domain = text.rpartition("@")
     labels = domain.split(".")
-    if not at or len(text) > LONGEST or len(labels) < 2 or not _LOCAL.fullmatch(local) or ".." in f".{local}.":
+    if not at or not text.isprintable() or len(text) > LONGEST or len(labels) < 2 or not _LOCAL.fullmatch(local) or ".." in f".{local}.":
         return False
     return all(_LABEL.fullmatch(label) for label in labels)
 

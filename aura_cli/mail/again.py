@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, select
 
 from aura_cli.audit.log import record
-from aura_cli.db.engine import writing
+from aura_cli.db.engine import reading, writing
 from aura_cli.db.types import among, utc_now
 from aura_cli.errors import AttentionNeeded, UsageError
 from aura_cli.mail import asking
@@ -28,19 +28,18 @@ class Retried:
 
 def waiting(engine: Engine) -> list[str]:
     """The mails that wait, the oldest first."""
-    with writing(engine) as connection:
+    with reading(engine) as connection:
         return list(connection.execute(select(mails.c.id).where(mails.c.state == "queued").order_by(mails.c.created_at)).scalars())
 
 
-def make_due(engine: Engine, ids: Sequence[str] | None = None) -> list[str]:
-    """Let waiting mails (all without `ids`) be tried now and not when it is their turn; the keys of their outbox rows."""
+def make_due(engine: Engine, ids: Sequence[str] | None = None) -> None:
+    """Let waiting mails (all without `ids`) be tried now and not when it is their turn."""
     o = outbox.c
     mine = (o.kind == MAIL) & (o.state == "pending")
     if ids is not None:
         mine &= o.key.in_(select(mails.c.effect).where(among(mails.c.id, ids)))
     with writing(engine) as connection:
-        found = connection.execute(outbox.update().where(mine).values(next_try_at=utc_now()).returning(o.id, o.key))
-        return [key for _, key in sorted(found)]
+        connection.execute(outbox.update().where(mine).values(next_try_at=utc_now()))
 
 
 def chosen(connection: Connection, wanted: Filter, *, anew: bool) -> list[str]:
@@ -66,11 +65,17 @@ def chosen(connection: Connection, wanted: Filter, *, anew: bool) -> list[str]:
     return [identifier for identifier, state in found if state in (*REVIVED, "queued")]
 
 
-def revive(engine: Engine, ids: Sequence[str], operator: str) -> list[str]:
-    """Let mails go out that had ended, and those that wait at once; the keys of their outbox rows."""
+def revive(engine: Engine, ids: Sequence[str], operator: str) -> None:
+    """Let mails go out that had ended, and those that wait at once."""
     with writing(engine) as connection:
         rows = connection.execute(select(mails.c.id, mails.c.state).where(among(mails.c.id, ids))).all()
-        effects = asking.requeue(connection, [row.id for row in rows if row.state in REVIVED])
+        asking.requeue(connection, [row.id for row in rows if row.state in REVIVED])
         for row in rows:
             record(connection, operator, "email.retry", row.id, details={"was": row.state})
-    return [*effects, *make_due(engine, [row.id for row in rows if row.state == "queued"])]
+    make_due(engine, [row.id for row in rows if row.state == "queued"])
+
+
+def carried_by(engine: Engine, effects: Sequence[str]) -> list[str]:
+    """The mails of these outbox rows."""
+    with reading(engine) as connection:
+        return list(connection.execute(select(mails.c.id).where(among(mails.c.effect, effects))).scalars())

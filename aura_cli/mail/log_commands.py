@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from aura_cli.mail.again import Retried
     from aura_cli.mail.views import Filter, Story
+    from aura_cli.outbox.carrying import Carried
 
 COLUMNS = ("id", "template", "address", "state", "created_at", "state_at", "error", "user_id", "batch", "resend_id")
 SUPPRESSED_COLUMNS = ("address", "reason", "since", "mail")
@@ -103,6 +104,7 @@ def retry(
     The same row goes out once: a request that was broken off is repeated under its key, for a day. Example: aura email retry --due
     """
     from aura_cli.mail import again, campaign
+    from aura_cli.mail.send_commands import listed
     from aura_cli.mail.views import Filter
 
     runtime: Runtime = ctx.obj
@@ -120,16 +122,20 @@ def retry(
         _retried(runtime, again.Retried(len(found), campaign.states(runtime.engine, found)), "Nothing was sent.")
         return
     runtime.authorise(len(found))
-    operator = runtime.settings.operator
-    effects = campaign.effects(runtime.engine, found) if due else again.revive(runtime.engine, found, operator) if found else []
-    effects += [] if due or ids or state or batch else again.make_due(runtime.engine)
-    halted = _carried(runtime, sorted(set(effects)))
+    if ids or state or batch:
+        again.revive(runtime.engine, found, runtime.settings.operator)
+    elif not due:
+        again.make_due(runtime.engine)
+    keys, halted = _carried(runtime, campaign.effects(runtime.engine, found) if ids or state or batch else None)
+    found = sorted({*found, *again.carried_by(runtime.engine, keys)})
     done = again.Retried(len(found), campaign.states(runtime.engine, found))
     _retried(runtime, done, "")
     if halted:
         raise halted
-    if bad := sum(number for name, number in done.states.items() if name in ("queued", *again.REVIVED)):
-        raise PartialFailure(f"{bad:,} of {len(found):,} mails were not sent", "Why: aura email log")
+    if bad := {name: number for name, number in done.states.items() if name in ("queued", *again.REVIVED)}:
+        expired = "; of what has expired nobody knows whether it was sent" if "expired" in bad else ""
+        message = f"{sum(bad.values()):,} of {len(found):,} mails were not sent: {listed(bad)}{expired}"
+        raise PartialFailure(message, f"Why: aura email log --state {next(iter(bad))}")
 
 
 def _chosen(runtime: Runtime, wanted: Filter, *, anew: bool) -> list[str]:
@@ -140,20 +146,21 @@ def _chosen(runtime: Runtime, wanted: Filter, *, anew: bool) -> list[str]:
         return again.chosen(connection, wanted, anew=anew)
 
 
-def _carried(runtime: Runtime, effects: list[str]) -> AuraError | None:
-    """Carry them out; what keeps the rest from going out, if something does."""
+def _carried(runtime: Runtime, effects: list[str] | None) -> tuple[list[str], AuraError | None]:
+    """Carry these outbox rows out, or (None) all that are due: which they were, and what keeps the rest from going out."""
     from aura_cli.mail.send_commands import carried
 
-    tick, done = runtime.console.progress("Requests", len(effects)), list[object]()
+    keys, tick = dict[str, None](), runtime.console.progress("Requests", len(effects) if effects else None)
 
-    def on_carried(one: object) -> None:
-        done.append(one)
-        tick(len(done))
+    def on_carried(one: Carried) -> None:
+        keys[one.key] = None
+        tick(len(keys))
 
     try:
-        return carried(runtime.mailing, effects, on_carried)
+        halted = carried(runtime.mailing, effects, on_carried)
     finally:
         runtime.console.end_progress()
+    return list(keys), halted
 
 
 def _retried(runtime: Runtime, done: Retried, said: str) -> None:

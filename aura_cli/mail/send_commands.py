@@ -12,7 +12,7 @@ from aura_cli.errors import AttentionNeeded, AuraError, PartialFailure, ServiceE
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from aura_cli.mail.asking import Asked, Wanted
     from aura_cli.mail.audience import Audience, Recipient
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aura_cli.mail.rendering import Template
     from aura_cli.mail.sending import Mailing
     from aura_cli.mail.views import Mail
+    from aura_cli.outbox.carrying import Carried
 
 NO_KEY = "RESEND_API_KEY is not set: nothing was sent"
 SENT = ("sent", "delayed", "delivered")
@@ -174,14 +175,16 @@ def _ask(errand: Errand, some: list[Wanted], *, together: bool) -> tuple[list[As
     return ask(errand.runtime.engine, errand.template, some, settings.operator, now, configured=configured, together=together)
 
 
-def carried(mailing: Mailing, effects: list[str], tick: Any = None, tries_for: float = 0.0) -> AuraError | None:
-    """Carry them out; what keeps the rest from going out, if something does."""
+def carried(
+    mailing: Mailing, effects: list[str] | None, on_carried: Callable[[Carried], None] = lambda one: None, tries_for: float = 0.0
+) -> AuraError | None:
+    """Carry these outbox rows out, or (None) all that are due; what keeps the rest from going out, if something does."""
     from aura_cli.mail.sending import carry
 
-    if not effects:
+    if effects == []:
         return None
     try:
-        carry(mailing, effects, tick or (lambda one: None), tries_for=tries_for)
+        carry(mailing, effects or (), on_carried, tries_for=tries_for)
     except AuraError as error:
         return error
     return None
@@ -218,9 +221,9 @@ def _to_many(errand: Errand, query: str, most: int | None, *, apply: bool) -> No
     asked, batch = _ask(errand, some, together=True)
     ids = [one.id for one in asked]
     effects = campaign.effects(runtime.engine, ids)
-    tick, done = console.progress("Requests of up to a hundred mails", len(effects)), list[Any]()
+    tick, done = console.progress("Requests of up to a hundred mails", len(effects)), list[object]()
 
-    def on_carried(one: Any) -> None:
+    def on_carried(one: Carried) -> None:
         done.append(one)
         tick(len(done))
 
