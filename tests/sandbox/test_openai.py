@@ -34,8 +34,9 @@ def sdk(stand_in: Assistant) -> Iterator[openai.OpenAI]:
 
 
 def client(stand_in: Assistant, **options: Any) -> openai.OpenAI:
-    """The official client."""
+    """The official client, which holds every answer to OpenAI's own description of it."""
     usual = {"api_key": stand_in.state.api_key, "base_url": f"{stand_in.base}/v1", "max_retries": 0, "timeout": 10}
+    usual["_strict_response_validation"] = True
     return openai.OpenAI(**{**usual, "http_client": openai.DefaultHttpxClient(trust_env=False, verify=False), **options})
 
 
