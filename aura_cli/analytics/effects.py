@@ -39,9 +39,12 @@ def purchased(connection: Connection, money: Money, item: str) -> bool:
     return enqueue(connection, KIND, f"purchase:{money.transaction}", _payload("purchase", money, {"items": items}))
 
 
-def refunded(connection: Connection, money: Money, refund: str) -> bool:
-    """Ask for a refund of that transaction to be counted, once by what names the `refund`; False where that was asked before."""
-    return enqueue(connection, KIND, f"refund:{refund}", _payload("refund", money, {}))
+def refunded(connection: Connection, money: Money, refund: str, payment: str | None = None) -> bool:
+    """Ask for a refund of that transaction to be counted, once by what names the `refund`; False where that was asked before.
+
+    `payment`: that is all that is known of the transaction, which may be an invoice's.
+    """
+    return enqueue(connection, KIND, f"refund:{refund}", {**_payload("refund", money, {}), "payment": payment})
 
 
 def _payload(event: str, money: Money, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,9 +54,13 @@ def _payload(event: str, money: Money, more: Mapping[str, Any]) -> dict[str, Any
 
 @dataclass(eq=False)
 class Counting:
-    """Delivers to Google Analytics. Google counts a purchase that comes twice once, by its transaction."""
+    """Delivers to Google Analytics. Google counts a purchase that comes twice once, by its transaction.
+
+    `invoice_of` gives the invoice that a payment paid, if it paid one; it raises AuraError where that cannot be known now.
+    """
 
     settings: Settings
+    invoice_of: Callable[[str], str | None] = lambda payment: None
     clock: Callable[[], float] = time.time  # epoch seconds
     kind: ClassVar[str] = KIND
     most: ClassVar[int] = MOST
@@ -84,10 +91,12 @@ class Counting:
         if asked["at"] < self.clock() - OLDEST:
             return Outcome(effect, "Google takes nothing that is older than 72 hours", final=True)
         at = datetime.fromtimestamp(asked["at"], UTC)
-        body = request_body(client_id(asked["user_id"]), asked["event"], asked["params"], at)
-        if wrong := next(problems(body), None):
-            return Outcome(effect, f"{wrong.path}: {wrong.what}", final=True)
         try:
+            invoice = self.invoice_of(asked["payment"]) if asked.get("payment") else None
+            parameters = {**asked["params"], "transaction_id": invoice or asked["params"]["transaction_id"]}
+            body = request_body(client_id(asked["user_id"]), asked["event"], parameters, at)
+            if wrong := next(problems(body), None):
+                return Outcome(effect, f"{wrong.path}: {wrong.what}", final=True)
             self._collector.send(body)
         except AuraError as error:
             return Outcome(effect, error.message)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from aura_cli.console import brief
 from aura_cli.errors import ServiceError
 from aura_cli.ratelimit.limits import RULES, Limit, Limits, Usage, identify, lacking
 from aura_cli.runtime import Runtime
@@ -108,7 +107,7 @@ def try_(
     free = f", {unenforced} of them without being counted" if unenforced else ""
     runtime.console.result(tried, lambda: [f"Allowed {allowed} of {count}{free}; the limit is {RULES[limit].text}{left}"])
     if not last.allowed and last.reset_at:
-        raise ServiceError(f"{identifier} is over the {limit} limit", f"The window ends at {brief(last.reset_at)}", status=429)
+        raise ServiceError(f"{identifier} is over the {limit} limit", f"The window ends at {last.reset_at:%H:%M:%S}Z", status=429)
 
 
 @app.command()
@@ -135,14 +134,17 @@ def reset(
             _note(runtime, sha256(identifier.encode()).hexdigest()[:16], deleted)
     done = Reset(identifier, keys, deleted, dry_run)
 
+    def counted(number: int) -> str:
+        return "1 counter" if number == 1 else f"{number} counters"
+
     def lines() -> Iterator[str]:
         yield from keys
         if not keys:
             yield "Nothing is counted of them now."
         elif dry_run:
-            yield f"{len(keys)} counters would be forgotten; nothing was."
+            yield f"{counted(len(keys))} would be forgotten; nothing was."
         else:
-            yield f"{deleted} counters forgotten."
+            yield f"{counted(deleted)} forgotten."
 
     runtime.console.result(done, lines)
     if keys:

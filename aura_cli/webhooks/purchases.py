@@ -11,10 +11,11 @@ import msgspec
 from sqlalchemy import Connection
 
 from aura_cli.analytics.effects import OLDEST, Money, purchased, refunded
-from aura_cli.errors import ServiceError
+from aura_cli.errors import ConfigurationError, NotFoundError, ServiceError
 from aura_cli.subscriptions import customers
 from aura_cli.subscriptions.stripe import Reference, decoder, reference
 from aura_cli.subscriptions.views import DECIMALS
+from aura_cli.transport import Service
 from aura_cli.webhooks.batch import Batch
 from aura_cli.webhooks.inbox import Event
 from aura_cli.webhooks.subjects import Invoice, Look, Session
@@ -44,7 +45,15 @@ class _Body(msgspec.Struct):
     data: _Data
 
 
-_read = decoder(_Body)
+class _Payment(msgspec.Struct):
+    invoice: str | Reference
+
+
+class _Payments(msgspec.Struct):
+    data: list[_Payment]
+
+
+_read, _read_payments = decoder(_Body), decoder(_Payments)
 
 
 def count_purchase(batch: Batch, look: Look) -> None:
@@ -77,9 +86,22 @@ def count_refund(connection: Connection, event: Event, now: datetime) -> bool:
     user = customers.owners(connection, [customer]).get(customer) if customer else None
     if user is None or back <= 0 or not charge.currency or event.created < now.timestamp() - OLDEST:
         return False
-    transaction = reference(charge.invoice) or reference(charge.payment_intent) or charge.id
-    money = Money(user, transaction, amount(back, charge.currency), charge.currency, event.created)
-    return refunded(connection, money, f"{charge.id}:{charge.amount_refunded}")
+    invoice, payment = reference(charge.invoice), reference(charge.payment_intent)
+    money = Money(user, invoice or payment or charge.id, amount(back, charge.currency), charge.currency, event.created)
+    return refunded(connection, money, f"{charge.id}:{charge.amount_refunded}", None if invoice else payment)
+
+
+def invoice_of(stripe: Service, payment: str) -> str | None:
+    """The invoice that a payment intent paid (https://docs.stripe.com/api/invoice-payment/list); None where it paid none.
+
+    None, too, where Stripe's API or the key is too small to say so. Raises UnreachableError, ServiceError.
+    """
+    asked = {"payment[type]": "payment_intent", "payment[payment_intent]": payment, "limit": 1}
+    try:
+        found = _read_payments(stripe.get("/v1/invoice_payments", asked)).data
+    except (NotFoundError, ConfigurationError):
+        return None
+    return reference(found[0].invoice) if found else None
 
 
 def amount(smallest: int, currency: str) -> float:

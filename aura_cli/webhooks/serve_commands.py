@@ -177,10 +177,16 @@ def _mode(runtime: Runtime, secrets: Mapping[str, str]) -> str:
 
 def _deliverers(runtime: Runtime) -> list[Deliverer]:
     """Who carries out what is asked for beside an event, as far as it is configured. Raises ConfigurationError where it cannot be."""
+    from functools import partial
+
     from aura_cli.analytics.effects import Counting
     from aura_cli.webhooks.forwarding import Forwarding
+    from aura_cli.webhooks.purchases import invoice_of
 
-    possible = (Forwarding.of(runtime.engine, runtime.settings), runtime.mailing, Counting.of(runtime.settings))
+    counting = Counting.of(runtime.settings)
+    if counting and runtime.settings.stripe_mode:
+        counting.invoice_of = partial(invoice_of, runtime.stripe)
+    possible = (Forwarding.of(runtime.engine, runtime.settings), runtime.mailing, counting)
     return [one for one in possible if one]
 
 

@@ -14,19 +14,21 @@ from sqlalchemy import select
 from aura_cli.analytics.collecting import client_id
 from aura_cli.analytics.effects import KIND, Counting
 from aura_cli.db.engine import reading, writing
+from aura_cli.errors import UnreachableError
 from aura_cli.outbox.carrying import Carrier
 from aura_cli.outbox.tables import outbox
 from aura_cli.sandbox.generation import PRO_MONTHLY
+from aura_cli.subscriptions.stripe import service
 from aura_cli.webhooks.envelope import read
 from aura_cli.webhooks.handling import Surroundings
 from aura_cli.webhooks.inbox import store
-from aura_cli.webhooks.purchases import amount
+from aura_cli.webhooks.purchases import amount, invoice_of
 from aura_cli.webhooks.worker import Worker
 from tests.parts.analytics import Property, collecting
 from tests.parts.books import DAY, NOW, opened
 from tests.parts.life import live, newcomers
 from tests.parts.listening import event
-from tests.parts.upstash import settings
+from tests.parts.upstash import answering, settings
 from tests.webhooks.operating import Operated
 from tests.webhooks.world import World
 
@@ -104,7 +106,7 @@ def test_delivered_once_and_without_a_name(settle: Callable[[], World], google: 
     world.deliver(world.events)
     counting(world)
     expected = asked(world)
-    to_google = Counting(settings(google.env), lambda: BEGAN)
+    to_google = Counting(settings(google.env), clock=lambda: BEGAN)
     carrier = Carrier(world.books.engine, to_google)
     assert {one.state for one in carrier.once()} == {"done"}
     assert carrier.once() == []
@@ -148,13 +150,53 @@ def test_refunds(settle: Callable[[], World]) -> None:
     assert set(world.states()) == {"done"}
 
 
+def test_a_refund_of_an_invoice(settle: Callable[[], World], google: Property) -> None:
+    """Since basil a charge names the payment alone: whose invoice it paid is asked when the refund is told, and asked again if need be."""
+    world = settle()
+    customer = next(one.customer for one in PEOPLE.people if one.customer)
+    put(world, refund(customer, 300, payment_intent="pi_1"), refund(customer, 400, id="ch_2", payment_intent="pi_topup"))
+    counting(world)
+    known: dict[str, str | None] = {"pi_topup": None}
+
+    def invoice_of(payment: str) -> str | None:
+        if payment not in known:
+            raise UnreachableError("Stripe is away")
+        return known[payment]
+
+    carrier = Carrier(world.books.engine, Counting(settings(google.env), invoice_of))
+    assert {(one.key, one.state) for one in carrier.once()} == {("refund:ch_1:300", "pending"), ("refund:ch_2:400", "done")}
+    known["pi_1"] = "in_9"
+    with writing(world.books.engine) as connection:
+        connection.execute(outbox.update().where(outbox.c.state == "pending").values(next_try_at=outbox.c.created_at))
+    assert [one.state for one in carrier.once()] == ["done"]
+    assert [parameters["transaction_id"] for _, parameters in google.events] == ["pi_topup", "in_9"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "invoice"),
+    [
+        (200, b'{"data": [{"id": "inpay_1", "invoice": "in_9"}]}', "in_9"),
+        (200, b'{"data": [{"invoice": {"id": "in_9", "object": "invoice"}}]}', "in_9"),
+        (200, b'{"data": []}', None),
+        (403, b'{"error": {"message": "This key may not"}}', None),
+        (404, b'{"error": {"message": "Unrecognized request URL"}}', None),
+    ],
+)
+def test_which_invoice_a_payment_paid(status: int, body: bytes, invoice: str | None) -> None:
+    """As Stripe lists an invoice's payments; a key or an API version that cannot say it leaves the payment as it is."""
+    answer = b"HTTP/1.1 %d Said\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+    known = {"STRIPE_SECRET_KEY": "sk_test_sandbox_purchases"}
+    with answering(answer) as base, service(settings({**known, "STRIPE_API_BASE": base})) as stripe:
+        assert invoice_of(stripe, "pi_1") == invoice
+
+
 def test_google_is_away(settle: Callable[[], World], google: Property) -> None:
     """It is tried again later; what Google would drop is given up, and says why."""
     world = settle()
     world.deliver(world.events)
     counting(world)
     google.faults.server_error = 1.0
-    to_google = Counting(settings(google.env), lambda: BEGAN)
+    to_google = Counting(settings(google.env), clock=lambda: BEGAN)
     tried = Carrier(world.books.engine, to_google).once()
     assert {one.state for one in tried} == {"pending"}
     assert "500" in (tried[0].error or "")
@@ -177,7 +219,7 @@ def test_what_is_old_is_not_counted(settle: Callable[[], World], google: Propert
     found = asked(world)
     assert "refund:ch_1:300" in found
     assert {one["at"] >= NOW - DAY for one in found.values()} == {True}
-    late = Carrier(world.books.engine, Counting(settings(google.env), lambda: NOW + 4 * DAY)).once()
+    late = Carrier(world.books.engine, Counting(settings(google.env), clock=lambda: NOW + 4 * DAY)).once()
     assert {(one.state, one.error) for one in late} == {("dead", "Google takes nothing that is older than 72 hours")}
     assert google.state.journal == []
 
