@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
-from sqlalchemy import Connection
-
 from aura_cli.analytics.collecting import Collector, client_id, is_configured, request_body
 from aura_cli.analytics.rules import problems
 from aura_cli.errors import AuraError
 from aura_cli.outbox.carrying import Outcome
-from aura_cli.outbox.queue import Effect, enqueue
+from aura_cli.outbox.queue import Effect
 from aura_cli.settings import Settings
 
 KIND = "analytics"  # of effects in the outbox
 OLDEST = 72 * 3600  # seconds: Google puts what is older at another time than it was
 MOST = 20
+Wanted = tuple[str, dict[str, Any]]  # an effect's key and payload
 
 
 @dataclass(frozen=True)
@@ -33,18 +32,15 @@ class Money:
     at: int
 
 
-def purchased(connection: Connection, money: Money, item: str) -> bool:
-    """Ask for a purchase of `item` to be counted, once a transaction; False where that was asked before."""
+def purchase(money: Money, item: str) -> Wanted:
+    """A purchase of `item`, once a transaction."""
     items = [{"item_id": item[:100], "price": money.value, "quantity": 1}]
-    return enqueue(connection, KIND, f"purchase:{money.transaction}", _payload("purchase", money, {"items": items}))
+    return f"purchase:{money.transaction}", _payload("purchase", money, {"items": items})
 
 
-def refunded(connection: Connection, money: Money, refund: str, payment: str | None = None) -> bool:
-    """Ask for a refund of that transaction to be counted, once by what names the `refund`; False where that was asked before.
-
-    `payment`: that is all that is known of the transaction, which may be an invoice's.
-    """
-    return enqueue(connection, KIND, f"refund:{refund}", {**_payload("refund", money, {}), "payment": payment})
+def refund(money: Money, name: str, payment: str | None = None) -> Wanted:
+    """A refund of that transaction, once by its `name`. `payment`: that is all that is known of the transaction, maybe an invoice's."""
+    return f"refund:{name}", {**_payload("refund", money, {}), "payment": payment}
 
 
 def _payload(event: str, money: Money, more: Mapping[str, Any]) -> dict[str, Any]:

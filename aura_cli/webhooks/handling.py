@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from aura_cli.analytics.effects import KIND as ANALYTICS
 from aura_cli.audit.log import Notice, tell_customers
 from aura_cli.db.shared import token_balances
 from aura_cli.db.types import among
@@ -22,9 +23,8 @@ from aura_cli.subscriptions.stripe import ENDED, NEAREST, Customer, time_of
 from aura_cli.subscriptions.tables import grants
 from aura_cli.webhooks.batch import Batch, Delivered, Handlers, Surroundings
 from aura_cli.webhooks.deeds import Result, act, buyer
-from aura_cli.webhooks.events import REFUNDED
 from aura_cli.webhooks.inbox import Event, Handled, failed
-from aura_cli.webhooks.purchases import count_purchase, count_refund
+from aura_cli.webhooks.purchases import payments
 from aura_cli.webhooks.subjects import Look, Session
 
 __all__ = ["Delivered", "Handlers", "Surroundings", "handle"]
@@ -68,11 +68,11 @@ def handle(
     for one in results:
         if one.state == "done":  # what waits comes again
             _call(connection, one.event, surroundings)
-            if surroundings.counts and not one.stale:
-                count_purchase(batch, one.look)
+    paid = [one.look for one in results if one.state == "done" and not one.stale]
+    counted = payments(batch, paid, others) if surroundings.counts else {}
+    enqueue_all(connection, ANALYTICS, dict(sorted(counted.values())))
     for event in others:
-        counted = surroundings.counts and event.type == REFUNDED and not (event.thin or event.account)
-        applied = _call(connection, event, surroundings) | (counted and count_refund(connection, event, now))
+        applied = _call(connection, event, surroundings) or event.id in counted
         handled.append(Handled(event, "done", "applied" if applied else "ignored"))
     return [*handled, *failures], again
 

@@ -5,18 +5,18 @@ transaction is the invoice, and where there is none the payment: what a refund c
 counted, or a backfill would put last month's purchases into today.
 """
 
-from datetime import datetime
+from collections.abc import Iterable
 
 import msgspec
-from sqlalchemy import Connection
 
-from aura_cli.analytics.effects import OLDEST, Money, purchased, refunded
+from aura_cli.analytics.effects import OLDEST, Money, Wanted, purchase, refund
 from aura_cli.errors import ConfigurationError, NotFoundError, ServiceError
 from aura_cli.subscriptions import customers
 from aura_cli.subscriptions.stripe import Reference, decoder, reference
 from aura_cli.subscriptions.views import DECIMALS
 from aura_cli.transport import Service
 from aura_cli.webhooks.batch import Batch
+from aura_cli.webhooks.events import REFUNDED
 from aura_cli.webhooks.inbox import Event
 from aura_cli.webhooks.subjects import Invoice, Look, Session
 
@@ -56,39 +56,48 @@ class _Payments(msgspec.Struct):
 _read, _read_payments = decoder(_Body), decoder(_Payments)
 
 
-def count_purchase(batch: Batch, look: Look) -> None:
-    """Count what an event says was paid, where it is known who paid."""
+def payments(batch: Batch, looks: Iterable[Look], others: Iterable[Event]) -> dict[str, Wanted]:
+    """What is to be counted, by event: what `looks` say was paid, and what refunds among `others`, of this account, say went back."""
+    refunds = (event for event in others if event.type == REFUNDED and not (event.thin or event.account))
+    found = {look.event.id: _purchase(batch, look) for look in looks}
+    found |= {event.id: _refund(batch, event) for event in refunds}
+    return {event: wanted for event, wanted in found.items() if wanted}
+
+
+def _purchase(batch: Batch, look: Look) -> Wanted | None:
+    """What was paid, where it is known who paid."""
     found, at = look.found, look.event.created
     user = batch.buyers.get(found.id) if isinstance(found, Session) else None
     user = user or batch.users.get(look.customer or "")
     if user is None or at < batch.now.timestamp() - OLDEST:
-        return
+        return None
     match found:
         case Invoice() if look.event.type == "invoice.paid" and found.amount_paid and found.currency:
             item = look.subscription.price if look.subscription else None
             money = Money(user, found.id, amount(found.amount_paid, found.currency), found.currency, at)
-            purchased(batch.connection, money, item or found.billing_reason or "invoice")
+            return purchase(money, item or found.billing_reason or "invoice")
         case Session() if found.is_top_up and found.payment_status == "paid" and found.amount_total and found.currency:
             transaction = reference(found.payment_intent) or found.id
             money = Money(user, transaction, amount(found.amount_total, found.currency), found.currency, at)
-            purchased(batch.connection, money, (found.metadata or {}).get("package_id") or "tokens")
+            return purchase(money, (found.metadata or {}).get("package_id") or "tokens")
+    return None
 
 
-def count_refund(connection: Connection, event: Event, now: datetime) -> bool:
-    """Count what a `charge.refunded` event says went back, by itself: not what went back before. False where that says nothing."""
+def _refund(batch: Batch, event: Event) -> Wanted | None:
+    """What went back by itself: not what went back before. None where the event says nothing that counts."""
     try:
         data = _read(event.payload).data
     except ServiceError:
-        return False
+        return None
     charge = data.object
     back = charge.amount_refunded - (data.previous_attributes.amount_refunded if data.previous_attributes else 0)
     customer = reference(charge.customer)
-    user = customers.owners(connection, [customer]).get(customer) if customer else None
-    if user is None or back <= 0 or not charge.currency or event.created < now.timestamp() - OLDEST:
-        return False
+    user = customers.owners(batch.connection, [customer]).get(customer) if customer else None
+    if user is None or back <= 0 or not charge.currency or event.created < batch.now.timestamp() - OLDEST:
+        return None
     invoice, payment = reference(charge.invoice), reference(charge.payment_intent)
     money = Money(user, invoice or payment or charge.id, amount(back, charge.currency), charge.currency, event.created)
-    return refunded(connection, money, f"{charge.id}:{charge.amount_refunded}", None if invoice else payment)
+    return refund(money, f"{charge.id}:{charge.amount_refunded}", None if invoice else payment)
 
 
 def invoice_of(stripe: Service, payment: str) -> str | None:
