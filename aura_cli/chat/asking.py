@@ -23,7 +23,7 @@ from aura_cli.chat.model import Model, Reply, Said, Usage, Wish
 from aura_cli.chat.sessions import Outcome, Session, storable
 from aura_cli.db.engine import reading, writing
 from aura_cli.db.failures import translate
-from aura_cli.errors import AuraError, ConfigurationError, NotFoundError
+from aura_cli.errors import AuraError, ConfigurationError, NotFoundError, ServiceError
 
 KEEP_SECONDS = 2.0  # how much of an answer a power cut may take
 AFTER_ALL = (1 << 31) - 1  # a number behind every message
@@ -173,6 +173,8 @@ class Assistant:
                     self._keep(*place, reply)
                     kept = monotonic()
         except (AuraError, KeyboardInterrupt) as error:
+            if isinstance(error, ServiceError) and error.status == 429:
+                error.hint = "Wait a while, or ask another --model"
             return error
         return None
 

@@ -18,7 +18,7 @@ _ANSWERS: Mapping[tuple[str, ...], str] = {
         "No model is here to answer that. `aura balance show WHO` tells a balance and every grant behind it."
     ),
     ("connect", "connection", "integration", "integrations", "oauth", "google", "slack", "consent", "refresh"): (
-        "No model is here to answer that. `aura integrations list --user WHO` shows the connections, `verify WHO` tries them."
+        "No model is here to answer that. `aura integrations list WHO` shows connections, `verify WHO` tries them."
     ),
     ("webhook", "webhooks", "event", "events", "delivery"): (
         "No model is here to answer that. `aura webhooks stats` shows what arrives and what waits, `aura webhooks list --status dead` what "

@@ -49,7 +49,9 @@ class Repl:
                 self._handle(self._editor.prompt(PROMPT))
             except EOFError:
                 return
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as stop:
+                if type(stop) is not KeyboardInterrupt:  # SIGTERM
+                    raise
                 if self._leaving:
                     return
                 self._leaving = True
@@ -83,6 +85,8 @@ class Repl:
         if isinstance(cause, AuraError):
             self.complain(cause)
         elif cause:
+            if type(cause) is not KeyboardInterrupt:
+                raise cause
             self._leaving = True
             self.say("Stopped; what came is kept. Ctrl-C again leaves")
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine, select
 
 from aura_cli.chat.tables import chat_messages, chat_sessions
 from aura_cli.db.engine import reading
+from tests.parts.migrated import engine_of
 from tests.parts.openai import Assistant, assistant
 from tests.parts.program import Aura, Completed
 
@@ -49,6 +50,13 @@ def desk(aura: Aura, database_url: str, engine: Engine) -> Iterator[Desk]:
     """A desk of its own for each test, on both databases."""
     with assistant() as model:
         yield Desk(aura, engine, {"DATABASE_URL": database_url, "AURA_OPERATOR": "ada", **model.env}, model)
+
+
+@pytest.fixture
+def light(aura: Aura, migrated: None, sqlite_database: str) -> Iterator[Desk]:
+    """A desk on SQLite alone, where the database plays no part."""
+    with assistant() as model, engine_of(sqlite_database) as engine:
+        yield Desk(aura, engine, {"DATABASE_URL": sqlite_database, "AURA_OPERATOR": "ada", **model.env}, model)
 
 
 def said(request: Mapping[str, Any]) -> list[tuple[str, str]]:

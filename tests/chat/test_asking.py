@@ -38,13 +38,13 @@ def test_an_answer(desk: Desk) -> None:
     assert [(one.role, one.state) for one in desk.messages()] == [("user", "complete"), ("assistant", "complete")]
 
 
-def test_text(desk: Desk) -> None:
+def test_text(light: Desk) -> None:
     """In a pipe the answer alone is on standard output, as it came; -q says nothing at all."""
-    desk.model.says("Some **bold** words", times=0)
-    done = desk("ask", "how", "are", "you")
+    light.model.says("Some **bold** words", times=0)
+    done = light("ask", "how", "are", "you")
     assert (done.out, done.err) == ("Some **bold** words\n", "")
-    assert desk.messages()[0].content == "how are you"
-    done = desk("ask", "hello", "-q")
+    assert light.messages()[0].content == "how are you"
+    done = light("ask", "hello", "-q")
     assert (done.out, done.err) == ("", "")
 
 
@@ -78,17 +78,17 @@ def test_whose_session(desk: Desk) -> None:
     assert len(desk.messages()) == 4
 
 
-def test_system_and_model(desk: Desk) -> None:
+def test_system_and_model(light: Desk) -> None:
     """A system prompt holds for the session until there is another; the model stays the session's; reasoning models get what they take."""
-    desk("ask", "one", "--system", "Be brief", "--model", "gpt-4o", "--max-tokens", "50")
-    desk("ask", "two", "-c")
-    desk("ask", "three", "-c", "--system", "Be long")
-    desk("ask", "four", "-c", "--model", "o4-mini")
-    systems = [request["messages"][0]["content"] for request in desk.model.asked]
+    light("ask", "one", "--system", "Be brief", "--model", "gpt-4o", "--max-tokens", "50")
+    light("ask", "two", "-c")
+    light("ask", "three", "-c", "--system", "Be long")
+    light("ask", "four", "-c", "--model", "o4-mini")
+    systems = [request["messages"][0]["content"] for request in light.model.asked]
     assert systems == ["Be brief", "Be brief", "Be long", "Be long"]
-    assert [request["model"] for request in desk.model.asked] == ["gpt-4o", "gpt-4o", "gpt-4o", "o4-mini"]
-    assert (desk.model.asked[0]["max_tokens"], desk.model.asked[3]["max_completion_tokens"]) == (50, 1000)
-    assert "temperature" not in desk.model.asked[3]
+    assert [request["model"] for request in light.model.asked] == ["gpt-4o", "gpt-4o", "gpt-4o", "o4-mini"]
+    assert (light.model.asked[0]["max_tokens"], light.model.asked[3]["max_completion_tokens"]) == (50, 1000)
+    assert "temperature" not in light.model.asked[3]
 
 
 def test_an_unknown_model_has_no_cost(desk: Desk) -> None:
@@ -101,43 +101,43 @@ def test_an_unknown_model_has_no_cost(desk: Desk) -> None:
     assert desk.sessions()[0].cost is None
 
 
-def test_openrouter(desk: Desk) -> None:
+def test_openrouter(light: Desk) -> None:
     """Its key is preferred, and models carry their vendor's name there; the price is that of the model."""
-    desk.model.state.models["openai/gpt-4o-mini"] = Model("openai/gpt-4o-mini", 128_000, 16_384)
-    env = {"OPENAI_API_KEY": "sk-nothing-here", "OPENROUTER_API_KEY": desk.model.state.api_key}
-    found = desk.ask("hello", env={**env, "OPENROUTER_BASE_URL": f"{desk.model.base}/v1", "OPENAI_BASE_URL": ""})
-    assert (desk.model.asked[0]["model"], found["source"]) == ("openai/gpt-4o-mini", "model")
+    light.model.state.models["openai/gpt-4o-mini"] = Model("openai/gpt-4o-mini", 128_000, 16_384)
+    env = {"OPENAI_API_KEY": "sk-nothing-here", "OPENROUTER_API_KEY": light.model.state.api_key}
+    found = light.ask("hello", env={**env, "OPENROUTER_BASE_URL": f"{light.model.base}/v1", "OPENAI_BASE_URL": ""})
+    assert (light.model.asked[0]["model"], found["source"]) == ("openai/gpt-4o-mini", "model")
     assert Decimal(found["cost"]) > 0
 
 
-def test_sources_of_a_prompt(desk: Desk, tmp_path: Path) -> None:
+def test_sources_of_a_prompt(light: Desk, tmp_path: Path) -> None:
     """Words, files and standard input make one prompt; nothing at all, and what is no text, is said."""
     notes = tmp_path / "notes.txt"
     notes.write_text("a file ``` with a fence\n")
-    desk("ask", "summarise", "-f", str(notes), input="from a pipe\n")
-    assert desk.messages()[0].content == "summarise\n\nnotes.txt:\n````\na file ``` with a fence\n````\n\nfrom a pipe"
-    desk("ask", input="only this")
+    light("ask", "summarise", "-f", str(notes), input="from a pipe\n")
+    assert light.messages()[0].content == "summarise\n\nnotes.txt:\n````\na file ``` with a fence\n````\n\nfrom a pipe"
+    light("ask", input="only this")
     for arguments, piped in (((), ""), ((), " \n"), (("-f", str(tmp_path / "none")), None), (("-f", str(tmp_path)), None)):
-        desk("ask", *arguments, input=piped, exit=2)
+        light("ask", *arguments, input=piped, exit=2)
     notes.write_bytes(b"\xff\xfe\x00")
-    assert "no text" in desk("ask", "x", "-f", str(notes), exit=2).err
-    assert len(desk.sessions()) == 2
+    assert "no text" in light("ask", "x", "-f", str(notes), exit=2).err
+    assert len(light.sessions()) == 2
 
 
-def test_credentials_stay_here(desk: Desk) -> None:
+def test_credentials_stay_here(light: Desk) -> None:
     """A configured secret, and what looks like a key, is neither sent nor kept."""
-    done = desk("ask", "why does whsec_abcdefgh123456 and hunter22secret fail", env={"RESEND_API_KEY": "hunter22secret"})
+    done = light("ask", "why does whsec_abcdefgh123456 and hunter22secret fail", env={"RESEND_API_KEY": "hunter22secret"})
     assert "masked" in done.err
-    assert said(desk.model.asked[0]) == [("user", "why does whsec_**** and **** fail")]
-    assert "hunter22" not in desk.messages()[0].content
+    assert said(light.model.asked[0]) == [("user", "why does whsec_**** and **** fail")]
+    assert "hunter22" not in light.messages()[0].content
 
 
-def test_a_dry_run(desk: Desk) -> None:
+def test_a_dry_run(light: Desk) -> None:
     """-n shows what would be sent; nothing is sent, nothing is kept."""
-    found = desk("ask", "hello", "-n", "--json").json
+    found = light("ask", "hello", "-n", "--json").json
     assert [one["role"] for one in found["messages"]] == ["system", "user"]
-    assert "Nothing was sent" in desk("ask", "hello", "-n").out
-    assert (desk.model.asked, desk.sessions()) == ([], [])
+    assert "Nothing was sent" in light("ask", "hello", "-n").out
+    assert (light.model.asked, light.sessions()) == ([], [])
 
 
 def test_about_a_person(desk: Desk) -> None:
@@ -209,7 +209,7 @@ def test_many_at_once(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("--temperature", "3"), ("--max-tokens", "0"), ("--context", "x"), ("--timeout", "0")])
-def test_options_out_of_range(desk: Desk, arguments: tuple[str, ...]) -> None:
+def test_options_out_of_range(light: Desk, arguments: tuple[str, ...]) -> None:
     """Told before anything is asked."""
-    desk("ask", "hello", *arguments, exit=2)
-    assert desk.model.asked == []
+    light("ask", "hello", *arguments, exit=2)
+    assert light.model.asked == []

@@ -234,15 +234,15 @@ def test_the_rate_limit_is_away() -> None:
         assert len(told) == count
 
 
-def test_limited(desk: Desk) -> None:
+def test_limited(light: Desk) -> None:
     """`ask` that is limited exits 7 and keeps nothing; the limit is the operator's own."""
     with upstash() as redis, limits(redis.settings, print) as held:
-        desk("ask", "hello", env=redis.env)
+        light("ask", "hello", env=redis.env)
         used_up(held, "ada")
-        assert "chat:ada has had" in desk("ask", "hello", env=redis.env, exit=7).err
-        desk("ask", "hello", env={**redis.env, "AURA_OPERATOR": "grace"})
-    assert {one.operator for one in desk.sessions()} == {"ada", "grace"}
-    assert len(desk.messages()) == 4
+        assert "chat:ada has had" in light("ask", "hello", env=redis.env, exit=7).err
+        light("ask", "hello", env={**redis.env, "AURA_OPERATOR": "grace"})
+    assert {one.operator for one in light.sessions()} == {"ada", "grace"}
+    assert len(light.messages()) == 4
 
 
 def test_no_model_without_a_key() -> None:

@@ -13,16 +13,16 @@ ENTER, NEW_LINE, CTRL_C, CTRL_D, UP = "\r", "\x1b\r", "\x03", "\x04", "\x1b[A"
 
 
 @pytest.fixture
-def talk(desk: Desk) -> Iterator[Terminal]:
+def talk(light: Desk) -> Iterator[Terminal]:
     """A conversation that waits for its first question."""
-    with terminal(desk.aura, "chat", "repl", env=desk.env) as found:
+    with terminal(light.aura, "chat", "repl", env=light.env) as found:
         found.wait("you>")
         yield found
 
 
-def test_talking(desk: Desk, talk: Terminal) -> None:
+def test_talking(light: Desk, talk: Terminal) -> None:
     """Question and answer, and again; several lines make one question; Ctrl-D leaves. All of it is one session."""
-    desk.model.says("Hello **Ada**")
+    light.model.says("Hello **Ada**")
     talk.type("My name is Ada" + ENTER)
     talk.wait("Hello Ada")
     talk.wait("you>")
@@ -31,49 +31,49 @@ def test_talking(desk: Desk, talk: Terminal) -> None:
     talk.wait("you>")
     talk.type(CTRL_D)
     assert talk.end() == 0
-    rows = desk.messages()
+    rows = light.messages()
     assert [(one.number, one.role) for one in rows] == [(1, "user"), (2, "assistant"), (3, "user"), (4, "assistant")]
     assert (rows[0].content, rows[1].content, rows[2].content) == ("My name is Ada", "Hello **Ada**", "first line\nsecond line")
-    assert [one["role"] for one in desk.model.asked[1]["messages"]] == ["system", "user", "assistant", "user"]
+    assert [one["role"] for one in light.model.asked[1]["messages"]] == ["system", "user", "assistant", "user"]
 
 
-def test_pasting_several_lines(desk: Desk, talk: Terminal) -> None:
+def test_pasting_several_lines(light: Desk, talk: Terminal) -> None:
     """What is pasted is one question, however many lines it has."""
     talk.type("\x1b[200~one\ntwo\n\nthree\x1b[201~" + ENTER)
     talk.wait("You said:")
-    assert desk.messages()[0].content == "one\ntwo\n\nthree"
+    assert light.messages()[0].content == "one\ntwo\n\nthree"
 
 
-def test_history(desk: Desk) -> None:
+def test_history(light: Desk) -> None:
     """What was asked comes back with the arrow, in the next conversation too; its file is the person's alone."""
     for number in range(2):
-        with terminal(desk.aura, "chat", "repl", env=desk.env) as talk:
+        with terminal(light.aura, "chat", "repl", env=light.env) as talk:
             talk.wait("you>")
             talk.type("the one question" + ENTER if not number else UP + ENTER)
             talk.wait("You said:")
             talk.wait("you>")
             talk.type(CTRL_D)
             assert talk.end() == 0
-    assert [one.content for one in desk.messages() if one.role == "user"] == ["the one question"] * 2
-    history = desk.aura.directory / "data" / "chat_history"
+    assert [one.content for one in light.messages() if one.role == "user"] == ["the one question"] * 2
+    history = light.aura.directory / "data" / "chat_history"
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
 
 
-def test_ctrl_c_twice(desk: Desk, talk: Terminal) -> None:
+def test_ctrl_c_twice(light: Desk, talk: Terminal) -> None:
     """The first stops the answer and keeps what came; the second leaves."""
-    desk.model.says("word " * 4000, rate=50)
+    light.model.says("word " * 4000, rate=50)
     talk.type("talk" + ENTER)
     talk.wait("word word word")
     talk.type(CTRL_C)
     talk.wait("Stopped; what came is kept")
     talk.wait("you>")
-    [_, answer] = desk.messages()
+    [_, answer] = light.messages()
     assert (answer.state, answer.content.startswith("word word")) == ("interrupted", True)
     talk.type(CTRL_C)
     assert talk.end() == 0
 
 
-def test_ctrl_c_at_the_prompt(desk: Desk, talk: Terminal) -> None:
+def test_ctrl_c_at_the_prompt(light: Desk, talk: Terminal) -> None:
     """It clears what was typed; on an empty line it asks for a second one, and typing anything takes that back."""
     talk.type("never mind" + CTRL_C)
     time.sleep(0.3)
@@ -91,10 +91,22 @@ def test_ctrl_c_at_the_prompt(desk: Desk, talk: Terminal) -> None:
     talk.wait("you>")
     talk.type(CTRL_C)
     assert talk.end() == 0
-    assert [one.content for one in desk.messages() if one.role == "user"] == ["hello", "once more"]
+    assert [one.content for one in light.messages() if one.role == "user"] == ["hello", "once more"]
 
 
-def test_commands(desk: Desk, talk: Terminal) -> None:
+@pytest.mark.parametrize("answering", [True, False])
+def test_terminated(light: Desk, talk: Terminal, answering: bool) -> None:
+    """SIGTERM ends it, in the middle of an answer, which is kept, and at the prompt."""
+    if answering:
+        light.model.says("word " * 4000, rate=50)
+        talk.type("talk" + ENTER)
+        talk.wait("word word word")
+    talk.process.terminate()
+    assert talk.end() == 143
+    assert [one.state for one in light.messages() if one.role == "assistant"] == (["interrupted"] if answering else [])
+
+
+def test_commands(light: Desk, talk: Terminal) -> None:
     """Help, model, system prompt, title, usage, a new session; what is no command is told; // asks what begins with a stroke."""
     for typed, shown in (
         ("/help", "begins a new line"),
@@ -113,14 +125,14 @@ def test_commands(desk: Desk, talk: Terminal) -> None:
         talk.wait("you>")
     talk.type("/quit" + ENTER)
     assert talk.end() == 0
-    assert {one.title for one in desk.sessions()} == {"My talk", "again"}
-    first = desk.model.asked[0]
+    assert {one.title for one in light.sessions()} == {"My talk", "again"}
+    first = light.model.asked[0]
     assert (first["model"], first["messages"][0]["content"]) == ("gpt-4o", "Be brief")
 
 
-def test_resized(desk: Desk, talk: Terminal) -> None:
+def test_resized(light: Desk, talk: Terminal) -> None:
     """A window that changes its size in the middle of an answer, and at the prompt, ends nothing."""
-    desk.model.says("A rather long paragraph of words that wraps. " * 30 + "\n\nThe end.", rate=120)
+    light.model.says("A rather long paragraph of words that wraps. " * 30 + "\n\nThe end.", rate=120)
     talk.type("talk" + ENTER)
     talk.wait("A rather long")
     for rows, columns in ((10, 40), (40, 120), (5, 20), (24, 80)):
@@ -134,7 +146,7 @@ def test_resized(desk: Desk, talk: Terminal) -> None:
     talk.wait("you>")
     talk.type(CTRL_D)
     assert talk.end() == 0
-    assert len(desk.messages()) == 4
+    assert len(light.messages()) == 4
 
 
 def test_two_conversations_in_one_session(desk: Desk) -> None:
@@ -157,33 +169,33 @@ def test_two_conversations_in_one_session(desk: Desk) -> None:
     assert [one.number for one in desk.messages()] == list(range(1, 11))
 
 
-def test_trouble_does_not_end_it(desk: Desk, talk: Terminal) -> None:
+def test_trouble_does_not_end_it(light: Desk, talk: Terminal) -> None:
     """A stream that breaks off and a model that is away are told, and the conversation goes on."""
-    desk.model.says("one two three", trouble="cut", after=2)
+    light.model.says("one two three", trouble="cut", after=2)
     talk.type("count" + ENTER)
     talk.wait("broke off")
     talk.wait("you>")
-    desk.model.says(status=401)
+    light.model.says(status=401)
     talk.type("hello" + ENTER)
     talk.wait("canned answer")
     talk.wait("you>")
     talk.type("still there?" + ENTER)
     talk.wait("You said: still there?")
     talk.wait("you>")
-    assert [one.state for one in desk.messages() if one.role == "assistant"] == ["interrupted", "complete", "complete"]
+    assert [one.state for one in light.messages() if one.role == "assistant"] == ["interrupted", "complete", "complete"]
 
 
-def test_escapes_of_an_answer(desk: Desk, talk: Terminal) -> None:
+def test_escapes_of_an_answer(light: Desk, talk: Terminal) -> None:
     """An answer cannot set the window's title, or hide what it says, as Markdown either."""
-    desk.model.says("\x1b]0;owned\x07 and \x1b[8mhidden\x1b[0m `\x1b[2J` [a](http://x.test/\x1b[31m)\n")
+    light.model.says("\x1b]0;owned\x07 and \x1b[8mhidden\x1b[0m `\x1b[2J` [a](http://x.test/\x1b[31m)\n")
     talk.type("be nasty" + ENTER)
     talk.wait("hidden")
     talk.wait("you>")
     assert not any(sign in talk.seen for sign in ("\x1b]0;owned", "\x1b[8m", "\x1b[2J`", "\x07"))
 
 
-def test_only_on_a_terminal(desk: Desk) -> None:
+def test_only_on_a_terminal(light: Desk) -> None:
     """In a pipe, with --json and as a dry run it is told what to do instead."""
-    assert "aura chat ask" in desk("repl", exit=2).err
-    with terminal(desk.aura, "chat", "repl", "-n", env=desk.env) as talk:
+    assert "aura chat ask" in light("repl", exit=2).err
+    with terminal(light.aura, "chat", "repl", "-n", env=light.env) as talk:
         assert talk.end() == 2

@@ -77,6 +77,22 @@ def test_no_query_is_syntax(spoken: Engine, query: str) -> None:
         assert any("\ud800" <= letter <= "\udfff" for letter in query)
 
 
+@pytest.mark.parametrize(("letters", "first"), [(3, "a"), (2, "\U00020000"), (4, "\u4e00"), (5000, "a")])
+def test_no_message_is_too_much(engine: Engine, letters: int, first: str) -> None:
+    """However many different words a message has, in whatever script, and however long they are, it is kept; its first are found."""
+    begin = ord(first)
+    words = [
+        "".join(chr(begin + number // 25**place % 25) for place in range(min(letters, 4))) + first * (letters - 4)
+        for number in range(400_000 // (letters + 1))
+    ]
+    session = "00000000-0000-4000-8000-000000000000"
+    with writing(engine) as connection:
+        sessions.start(connection, session, "much", "gpt-4o-mini", "ada", system=None, user_id=None)
+        sessions.ask(connection, session, " ".join(words), "gpt-4o-mini", None)
+    if letters < 100:
+        assert titles(engine, words[0]) == {"much"}
+
+
 def test_the_index_is_used(spoken: Engine) -> None:
     """PostgreSQL finds words by its index."""
     with reading(spoken) as connection:

@@ -49,12 +49,12 @@ def test_list(desk: Desk) -> None:
     assert desk("list", "--since", "2h", "--columns", "title", "--format", "csv").out == "title\nsecond one\nfirst one\n"
 
 
-def test_list_on_a_terminal(desk: Desk) -> None:
+def test_list_on_a_terminal(light: Desk) -> None:
     """What names a session there is short enough to be typed."""
-    desk("ask", "a rather long question that goes on and on, and has a second half, which nobody needs to see in a list")
-    environment = {**desk.aura.environment, **desk.env, "COLUMNS": "140"}
-    code, shown = on_a_terminal([sys.executable, "-m", "aura_cli", "chat", "list"], environment, desk.aura.work)
-    session = desk.sessions()[0].id
+    light("ask", "a rather long question that goes on and on, and has a second half, which nobody needs to see in a list")
+    environment = {**light.aura.environment, **light.env, "COLUMNS": "140"}
+    code, shown = on_a_terminal([sys.executable, "-m", "aura_cli", "chat", "list"], environment, light.aura.work)
+    session = light.sessions()[0].id
     assert (code, session[:8] in shown, session in shown, "…" in shown) == (0, True, False, True)
 
 

@@ -36,98 +36,98 @@ def test_a_stream_that_breaks_off(desk: Desk, trouble: str, exit: int) -> None: 
     assert (found["message"]["state"], desk.sessions()[0].cost) == ("complete", None)
 
 
-def test_a_stream_that_breaks_off_as_json(desk: Desk) -> None:
+def test_a_stream_that_breaks_off_as_json(light: Desk) -> None:
     """The object is there, with what came and why it ended, and so is the exit code."""
-    desk.model.says("one two three four", trouble="cut", after=2)
-    done = desk("ask", "count", "--json", exit=8)
+    light.model.says("one two three four", trouble="cut", after=2)
+    done = light("ask", "count", "--json", exit=8)
     message = done.json["message"]
     assert (message["content"], message["state"]) == ("one two", "interrupted")
     assert "broke off" in message["error"]
     assert json.loads(done.err.splitlines()[-1])["error"]["kind"] == "unreachable"
 
 
-def test_silence(desk: Desk) -> None:
+def test_silence(light: Desk) -> None:
     """A model that says nothing more is given up after --timeout."""
-    desk.model.says("one two three four", trouble="silence", after=2)
+    light.model.says("one two three four", trouble="silence", after=2)
     begun = time.monotonic()
-    assert desk("ask", "count", "--timeout", "0.7", exit=8).out == "one two\n"
+    assert light("ask", "count", "--timeout", "0.7", exit=8).out == "one two\n"
     assert time.monotonic() - begun < 15
 
 
 @pytest.mark.parametrize(("trouble", "exit"), BROKEN)
-def test_no_answer(desk: Desk, trouble: dict[str, Any], exit: int) -> None:  # noqa: A002
+def test_no_answer(light: Desk, trouble: dict[str, Any], exit: int) -> None:  # noqa: A002
     """Without an answer there is a canned one, marked as such, exit 0; with --no-fallback the reason's exit code. The question stays."""
-    desk.model.says("x", times=0, **trouble)
-    found = desk.ask("what about a refund?")
+    light.model.says("x", times=0, **trouble)
+    found = light.ask("what about a refund?")
     assert (found["source"], found["message"]["content"], found["usage"], found["cost"]) == ("fallback", canned("refund"), None, None)
     assert found["message"]["error"]
-    done = desk("ask", "what about a refund?")
+    done = light("ask", "what about a refund?")
     assert "canned answer (source: fallback)" in done.err
     assert done.out == canned("refund") + "\n"
-    failed = desk("ask", "really", "--no-fallback", exit=exit)
+    failed = light("ask", "really", "--no-fallback", exit=exit)
     assert failed.out == ""
-    rows = desk.messages()
+    rows = light.messages()
     assert [(one.role, one.state, one.source) for one in rows if one.content in ("really", "")] == [
         ("user", "complete", None),
         ("assistant", "failed", None),
     ]
-    assert {one.cost for one in desk.sessions()} == {"0"}
+    assert {one.cost for one in light.sessions()} == {"0"}
 
 
-def test_trying_again(desk: Desk) -> None:
+def test_trying_again(light: Desk) -> None:
     """A 429 and a 500 pass: asked again, after Retry-After where there is one, and answered."""
-    desk.model.says(status=429, retry_after=0.6)
-    desk.model.says(status=500)
+    light.model.says(status=429, retry_after=0.6)
+    light.model.says(status=500)
     begun = time.monotonic()
-    done = desk("ask", "hello", "--json")
+    done = light("ask", "hello", "--json")
     assert done.json["source"] == "model"
-    assert (len(desk.model.asked), done.err.count("Trying again")) == (3, 2)
+    assert (len(light.model.asked), done.err.count("Trying again")) == (3, 2)
     assert time.monotonic() - begun > 0.6
 
 
 @pytest.mark.parametrize(
     "trouble", [{"retry_after": 3600.0}, {"code": "insufficient_quota"}, {"retry_after": "Wed, 01 Jan 2098 00:00:00 GMT"}]
 )
-def test_not_worth_waiting(desk: Desk, trouble: dict[str, Any]) -> None:
+def test_not_worth_waiting(light: Desk, trouble: dict[str, Any]) -> None:
     """An empty account, and a wait of an hour, end it at the first try."""
-    desk.model.says(status=429, **trouble)
-    assert desk.ask("hello")["source"] == "fallback"
-    assert len(desk.model.asked) == 1
+    light.model.says(status=429, **trouble)
+    assert light.ask("hello")["source"] == "fallback"
+    assert len(light.model.asked) == 1
 
 
-def test_nobody_there(desk: Desk) -> None:
+def test_nobody_there(light: Desk) -> None:
     """A port where nobody listens, an address that is none, a web page instead of a stream."""
     gone = {"OPENAI_BASE_URL": f"http://127.0.0.1:{free_port()}/v1"}
-    assert desk.ask("hello", env=gone)["source"] == "fallback"
-    desk("ask", "hello", "--no-fallback", env=gone, exit=8)
-    desk("ask", "hello", env={"OPENAI_BASE_URL": "ftp://nowhere"}, exit=4)
-    assert desk.ask("hello", env={"OPENAI_BASE_URL": f"{desk.model.base}/nowhere"})["source"] == "fallback"
+    assert light.ask("hello", env=gone)["source"] == "fallback"
+    light("ask", "hello", "--no-fallback", env=gone, exit=8)
+    light("ask", "hello", env={"OPENAI_BASE_URL": "ftp://nowhere"}, exit=4)
+    assert light.ask("hello", env={"OPENAI_BASE_URL": f"{light.model.base}/nowhere"})["source"] == "fallback"
 
 
-def test_without_a_key(desk: Desk) -> None:
+def test_without_a_key(light: Desk) -> None:
     """The canned answer, chosen by keyword; with --no-fallback a configuration is missing, and nothing is kept."""
     without = {"OPENAI_API_KEY": ""}
-    assert desk.ask("which webhooks are dead?", env=without)["message"]["content"] == canned("webhooks")
+    assert light.ask("which webhooks are dead?", env=without)["message"]["content"] == canned("webhooks")
     assert canned("which webhooks are dead?") == canned("webhooks") != canned("hello") != canned("what is the meaning of it all?")
-    desk("ask", "hello", "--no-fallback", env=without, exit=4)
-    assert (len(desk.messages()), desk.model.asked) == (2, [])
-    desk.model.says("here again")
-    desk("ask", "and now?", "-c")
-    assert "canned" not in json.dumps(desk.model.asked[0]["messages"])
+    light("ask", "hello", "--no-fallback", env=without, exit=4)
+    assert (len(light.messages()), light.model.asked) == (2, [])
+    light.model.says("here again")
+    light("ask", "and now?", "-c")
+    assert "canned" not in json.dumps(light.model.asked[0]["messages"])
 
 
 def test_a_long_answer(desk: Desk) -> None:
     """200,000 characters arrive whole, are kept whole, and can be searched, their end included."""
-    desk.model.says("lorem ipsum ", repeat=16_660)
+    desk.model.says("lorem ipsum ", repeat=16_660, chunk=100)
     done = desk("ask", "everything", "--max-tokens", "16000")
     assert len(done.out) == 12 * 16_660 + 1
     assert desk.messages()[1].content == "lorem ipsum " * 16_660
     assert len(desk("search", "ipsum", "--json").json) == 1
 
 
-def test_a_cut_answer_is_told(desk: Desk) -> None:
+def test_a_cut_answer_is_told(light: Desk) -> None:
     """An answer that --max-tokens ended says so."""
-    found = desk("ask", "hello " * 20, "--max-tokens", "5", "--json")
+    found = light("ask", "hello " * 20, "--max-tokens", "5", "--json")
     assert found.json["finish"] == "length"
     assert "cut at --max-tokens 5" in found.err
 
@@ -167,12 +167,12 @@ def test_a_prompt_of_a_megabyte(desk: Desk, tmp_path: Path) -> None:
     assert desk("search", "0000007", "--json").json
 
 
-def test_standard_input_is_closed(desk: Desk) -> None:
+def test_standard_input_is_closed(light: Desk) -> None:
     """A prompt that was to come from there is missing; one on the command line is enough."""
     for arguments, code in (([], 2), (["hello"], 0)):
         command = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "aura_cli", "chat", "ask", *arguments]
-        environment = {**desk.aura.environment, **desk.env}
-        done = subprocess.run(command, env=environment, cwd=desk.aura.work, capture_output=True, timeout=60, check=False)
+        environment = {**light.aura.environment, **light.env}
+        done = subprocess.run(command, env=environment, cwd=light.aura.work, capture_output=True, timeout=60, check=False)
         assert done.returncode == code, done.stderr
 
 
@@ -209,15 +209,15 @@ def test_killed(desk: Desk) -> None:
     assert answer.content.startswith("word word")
 
 
-def test_a_reader_that_has_enough(desk: Desk) -> None:
+def test_a_reader_that_has_enough(light: Desk) -> None:
     """`| head -c` ends the showing; the answer is kept whole."""
-    desk.model.says("word\n" * 3000, rate=3000)
-    running = desk.aura.start("chat", "ask", "talk", env=desk.env)
+    light.model.says("word\n" * 3000, rate=3000)
+    running = light.aura.start("chat", "ask", "talk", env=light.env)
     assert running.stdout
     running.stdout.read(5)
     running.stdout.close()
     assert running.wait(60) == 0
-    assert desk.messages()[1].content == "word\n" * 3000
+    assert light.messages()[1].content == "word\n" * 3000
 
 
 def test_deleted_meanwhile(desk: Desk) -> None:
