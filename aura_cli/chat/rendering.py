@@ -9,7 +9,7 @@ import re
 import shutil
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from aura_cli.console import harmless
 
@@ -20,6 +20,7 @@ LONGEST_BLOCK = 6_000  # characters; a longer one is cut at a line's end, becaus
 FRAME = 1 / 30  # seconds between two drawings, at least
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _ITEM = re.compile(r" {0,3}([-*+]|\d{1,9}[.)])\s")
+_EMPTY = re.compile(r"(\x1b\[[0-9;]*m|\s)*")
 _HEADING = re.compile(r" {0,3}#{1,6}(\s|$)")
 
 
@@ -203,10 +204,13 @@ def writer(out: TextIO, *, raw: bool) -> Writer:
 def _rendered(out: TextIO, block: str, width: int) -> list[str]:
     """A block's lines, with colours where the terminal and NO_COLOR let them."""
     from rich.console import Console as Terminal
+    from rich.theme import Theme
 
-    terminal = Terminal(file=out, width=width, highlight=False, emoji=False, markup=False)
-    if terminal.no_color:
-        terminal = Terminal(file=out, width=width, highlight=False, emoji=False, markup=False, color_system=None)
+    looks: dict[str, Any] = {"width": width, "highlight": False, "emoji": False, "markup": False}
+    looks["theme"] = Theme({"markdown.code": "cyan", "markdown.code_block": "default"})  # no black boxes on light terminals
+    terminal = Terminal(file=out, **looks)
+    if terminal.no_color:  # it would still write bold
+        terminal = Terminal(file=out, color_system=None, **looks)
     with terminal.capture() as captured:
         terminal.print(_markdown(block))
     return _trimmed(captured.get().split("\n"))
@@ -226,8 +230,8 @@ def _markdown(block: str) -> Markdown:
 def _trimmed(lines: list[str]) -> list[str]:
     """Without the empty lines around it and the spaces at the ends."""
     lines = [line.rstrip(" ") for line in lines]
-    while lines and not lines[0].strip():
+    while lines and _EMPTY.fullmatch(lines[0]):
         del lines[0]
-    while lines and not lines[-1].strip():
+    while lines and _EMPTY.fullmatch(lines[-1]):
         del lines[-1]
     return lines or [""]

@@ -208,6 +208,13 @@ def test_many_at_once(desk: Desk) -> None:
     assert (session.turns, Decimal(session.cost)) == (6, sum(Decimal(one.cost) for one in rows if one.cost))
 
 
+def test_another_environment(light: Desk) -> None:
+    """What was said belongs to one environment: asking from another stops before anything is sent."""
+    light("ask", "hello", env={"AURA_ENV": "development"})
+    assert "another environment" in light("ask", "hello", env={"AURA_ENV": "staging"}, exit=4).err
+    assert len(light.model.asked) == 1
+
+
 @pytest.mark.parametrize("arguments", [("--temperature", "3"), ("--max-tokens", "0"), ("--context", "x"), ("--timeout", "0")])
 def test_options_out_of_range(light: Desk, arguments: tuple[str, ...]) -> None:
     """Told before anything is asked."""
