@@ -26,7 +26,7 @@ STAND_INS = {  # by their names in `Addresses`: what each stands in for
     "privy": "Privy",
     "providers": "64 providers",
     "openai": "OpenAI",
-    "resend": "Resend",
+    "resend": "Resend's inbox",
     "upstash": "Upstash",
     "analytics": "Google Analytics",
     "web_app": "the web app",
