@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from aura_cli.db.types import among, utc_now
 from aura_cli.errors import UsageError
 from aura_cli.mail.addresses import is_address
 from aura_cli.mail.rendering import render
 from aura_cli.mail.resend import KEY_SECONDS, Request, Told
-from aura_cli.mail.status import MAIL_TAG, advance, catch_up
+from aura_cli.mail.status import MAIL_TAG, note_sent
 from aura_cli.mail.suppression import among_these
 from aura_cli.mail.tables import mails
 from aura_cli.mail.variables import clean
@@ -70,18 +70,16 @@ def prepare(connection: Connection, effect: Effect, letterhead: Letterhead, *, c
     request = Request.of(effect.key, list(messages.values()))
     payload = {**effect.payload, "mails": [row.id for row in rows], "request": {**asdict(request), "mails": list(messages)}}
     connection.execute(outbox.update().where(outbox.c.id == effect.id).values(payload=payload))
-    connection.execute(mails.update().where(among(mails.c.id, messages)).values(first_try_at=utc_now()))
     return Prepared(request, tuple(messages), is_new=True)
 
 
 def note_told(connection: Connection, effect: Effect, prepared: Prepared, told: Sequence[Told]) -> None:
     """Note what Resend told of each mail; the request, which holds what people get to read, is forgotten."""
+    taken = {identifier: one.id for identifier, one in zip(prepared.mails, told, strict=True) if one.id}
     for identifier, one in zip(prepared.mails, told, strict=True):
-        if one.id:
-            advance(connection, [identifier], "sent", resend_id=one.id)
-        else:
+        if identifier not in taken:
             _close(connection, [identifier], "failed", one.error)
-    catch_up(connection, [one.id for one in told if one.id])
+    note_sent(connection, taken)
     forget(connection, effect)
 
 
@@ -108,7 +106,7 @@ def note_unsent(connection: Connection, effect: Effect, prepared: Prepared) -> N
 
 def forget(connection: Connection, effect: Effect) -> None:
     """Drop the stored request."""
-    ids = [row.id for row in _members(connection, effect)]
+    ids = list(effect.payload.get("mails") or connection.execute(select(mails.c.id).where(mails.c.key == effect.key)).scalars())
     payload = {name: value for name, value in effect.payload.items() if name != "request"} | {"mails": ids}
     connection.execute(outbox.update().where(outbox.c.id == effect.id).values(payload=payload))
 
@@ -149,8 +147,10 @@ def _messages(connection: Connection, rows: Sequence[Row[Any]], letterhead: Lett
             messages[row.id] = _message(row, letterhead)
         except UsageError as error:
             _close(connection, [row.id], "failed", error.message)
-            continue
-        connection.execute(mails.update().where(mails.c.id == row.id).values(subject=messages[row.id]["subject"]))
+    if messages:
+        values = {"subject": bindparam("said"), "first_try_at": utc_now()}
+        each = [{"mail": identifier, "said": message["subject"]} for identifier, message in messages.items()]
+        connection.execute(mails.update().where(mails.c.id == bindparam("mail")).values(values), each)
     return messages
 
 

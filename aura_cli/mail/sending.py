@@ -27,6 +27,7 @@ from aura_cli.settings import Settings
 from aura_cli.transport import Service
 
 FROM = "AURA <noreply@moreaura.ai>"  # the web app's own default
+SOON = 2.0  # seconds until what failed for the first time is tried again
 PATIENCE = 60.0  # seconds that a command waits where Resend asks for a slower pace
 PLAN = "AURA"  # where nobody says what a plan is called
 
@@ -137,7 +138,8 @@ def _failed(effect: Effect, prepared: Prepared, failure: Failure) -> Outcome:
         note = partial(requests.note_refused, effect=effect, prepared=prepared, error=error, state=state)
         return Outcome(effect, error, final=True, note=note)
     forgets = partial(requests.note_unsent, effect=effect, prepared=prepared) if unsent else None
-    return Outcome(effect, error, wait=failure.wait, halts=failure.error if failure.halts else None, note=forgets)
+    wait = SOON if failure.wait is None and effect.attempt == 1 else failure.wait
+    return Outcome(effect, error, wait=wait, halts=failure.error if failure.halts else None, note=forgets)
 
 
 def carry(
@@ -158,8 +160,8 @@ def carry(
             idle = idle + wait if len(carried) == 1 else wait
             if idle > PATIENCE:
                 raise halted.halts
-        elif tries_for > 0 and any(one.state == "pending" for one in done.values()):
-            wait = queue.FIRST_WAIT
+        elif tries_for > 0 and (waits := [one.wait or queue.FIRST_WAIT for one in done.values() if one.state == "pending"]):
+            wait = min(waits)
             tries_for -= wait
         else:
             return list(done.values())

@@ -5,16 +5,16 @@ request that they are about.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from aura_cli.db.engine import upsert
-from aura_cli.db.types import utc_now
+from aura_cli.db.types import among, utc_now
 from aura_cli.errors import AuraError
 from aura_cli.mail import suppression
 from aura_cli.mail.tables import mails, resend_events
@@ -125,10 +125,15 @@ def note(connection: Connection, event: Event) -> bool:
     return True
 
 
-def catch_up(connection: Connection, resend_ids: Sequence[str]) -> None:
-    """Apply events of mails whose ids at Resend were not known here when they came."""
-    e = resend_events.c
-    found = connection.execute(select(e.type, e.resend_id).where(e.resend_id.in_(resend_ids)).order_by(e.created)).all()
+def note_sent(connection: Connection, taken: Mapping[str, str]) -> None:
+    """Note Resend's ids of mails (ours → its), and events about them that came before."""
+    if not taken:
+        return
+    m, e = mails.c, resend_events.c
+    known = mails.update().where(m.id == bindparam("mail")).values(resend_id=bindparam("theirs"), sent_at=utc_now())
+    connection.execute(known, [{"mail": ours, "theirs": theirs} for ours, theirs in taken.items()])
+    advance(connection, taken, "sent")
+    found = connection.execute(select(e.type, e.resend_id).where(among(e.resend_id, taken.values())).order_by(e.created)).all()
     for kind, resend_id in found:
         if state := _STATE_OF.get(kind):
             advance(connection, [], state, resend_id=resend_id)
@@ -138,7 +143,7 @@ def advance(connection: Connection, ids: Iterable[str], state: str, *, error: st
     """Bring mails (by id, else by their id at Resend) to a state, where it lies ahead of theirs; returns how many moved."""
     m = mails.c
     ids = list(ids)
-    mine = m.id.in_(ids) if ids else m.resend_id == resend_id
+    mine = among(m.id, ids) if ids else m.resend_id == resend_id
     if resend_id and ids:
         unknown = mails.update().where(mine, m.resend_id.is_(None))
         connection.execute(unknown.values(resend_id=resend_id, sent_at=utc_now()))

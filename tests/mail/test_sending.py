@@ -25,8 +25,8 @@ def test_to_a_person(office: Office) -> None:
     (mail,) = office.post.mails
     assert (mail.message.to, mail.message.sender) == (("person1@example.com",), "AURA <mail@example.com>")
     assert mail.message.subject == "Welcome to AURA, Person 1"
-    assert "Person 1" in mail.message.html
-    assert "Person 1" in mail.message.text
+    assert "Person 1" in (mail.message.html or "")
+    assert "Person 1" in (mail.message.text or "")
     assert (done.json["state"], done.json["resend_id"], done.json["user_id"]) == ("sent", mail.id, user_id(1))
     assert office.row.sent_at is not None
     assert office.effects == [("done", 1, None)]

@@ -224,7 +224,7 @@ def test_on_the_listener(office: Office) -> None:
         office.post.tells(url)
         asked = {"template": "subscription_confirmation", "user_id": user_id(1), "subscription": "sub_1", "price": None}
         office.ask("subscription_confirmation:sub_1", asked)
-        until(lambda: office.rows and office.row.state == "delivered")
+        until(lambda: office.states == {"delivered": 1})
         assert served.send(b"POST /api/webhooks/resend HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}").status == 400
         assert served.send(b"GET /api/webhooks/resend HTTP/1.1\r\nHost: x\r\n\r\n").status == 405
         assert served.alive()
