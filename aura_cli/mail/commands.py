@@ -22,6 +22,7 @@ class Verbs(LazyGroup):
         "retry": f"{_ROOM}.log_commands:retry",
         "suppressed": f"{_ROOM}.log_commands:suppressed",
         "suppress": f"{_ROOM}.log_commands:suppress",
+        "prune": f"{_ROOM}.log_commands:prune",
     }
 
 

@@ -216,3 +216,24 @@ def suppress(
     now = "gets mail" if remove else "gets no mail"
     would = "would be changed" if runtime.options.dry_run else "it is changed"
     runtime.console.say(f"{address} {now}: {would if changed else 'it was so already'}.")
+
+
+def prune(
+    ctx: typer.Context,
+    older_than: str = typer.Option("365d", "--older-than", metavar="WHEN", help="Asked for before: 90d ago or more than 30, or a date."),
+    apply: bool = typer.Option(False, "--apply", help="Delete it; without, it is only counted."),
+) -> None:
+    """Delete mails that are settled and old, with what Resend told of them; never an address that gets no mail.
+
+    Example: aura email prune --older-than 365d --apply
+    """
+    from aura_cli.mail import pruning
+    from aura_cli.webhooks.moments import since as moment
+
+    runtime: Runtime = ctx.obj
+    apply, now = apply and not runtime.options.dry_run, runtime.clock()
+    runtime.bind() if apply else runtime.check_binding()
+    done = pruning.prune(runtime.engine, datetime.fromtimestamp(moment(older_than, now), UTC), now, runtime.settings.operator, apply=apply)
+    deed = "were deleted" if apply else "would be deleted"
+    said = f"{done.mails:,} mails, {done.effects:,} outbox rows and {done.events:,} events {deed}."
+    runtime.console.result(done, lambda: [said])
