@@ -1,11 +1,16 @@
 """A session as a file: Markdown to read, JSON whole, JSON lines a message each."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from aura_cli.chat.sessions import Message, Session
 from aura_cli.console import brief, dump
+
+if TYPE_CHECKING:  # the command line knows the formats before it needs a database
+    from aura_cli.chat.sessions import Message, Session
 
 WHO = {"user": "You", "assistant": "Assistant", "system": "System prompt"}
 
