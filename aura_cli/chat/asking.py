@@ -152,8 +152,10 @@ class Assistant:
         return Said("system", "\n\n".join(part for part in parts if part))
 
     def _fitted(self, connection: Connection, session: Session | None, question: Question, system: Said, before: int) -> Fitted:
-        window = prices.known(question.wish.model).window
-        budget = min(question.context or window, window) if prices.known(question.wish.model).certain else question.context or window
+        known = prices.known(question.wish.model)
+        budget = question.context or known.window
+        if known.certain:
+            budget = min(budget, known.window)
         turns = sessions.turns(connection, session.id, before) if session else iter(())
         said = [system] if system.content else []
         total = session.turns if session else 0

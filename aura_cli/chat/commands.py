@@ -150,6 +150,8 @@ def _question(runtime: Runtime, wanted: _Wanted, text: str) -> Question:
     from aura_cli.chat.prices import known
     from aura_cli.db.engine import reading
 
+    if wanted.context and wanted.context <= wanted.max_tokens:
+        raise UsageError(f"--context {wanted.context:,} leaves no room beside an answer of --max-tokens {wanted.max_tokens:,}")
     if wanted.go_on and wanted.session:
         raise UsageError("-c goes on with your last session, --session with another: not both")
     if wanted.user and (wanted.go_on or wanted.session):

@@ -145,7 +145,7 @@ def ask(connection: Connection, session: str, prompt: str, model: str, system: s
         for place, (role, content, state) in enumerate(rows, 1)
     ]
     connection.execute(chat_messages.insert(), values)
-    changes = {"turns": chat_sessions.c.turns + 1, "last_at": utc_now(), "model": model}
+    changes = {"turns": chat_sessions.c.turns + 1, "last_at": utc_now(), "model": model, "cost": None}  # not known until it is settled
     connection.execute(chat_sessions.update().where(chat_sessions.c.id == session).values(changes))
     return number + len(rows) - 1, number + len(rows)
 

@@ -215,7 +215,9 @@ def test_another_environment(light: Desk) -> None:
     assert len(light.model.asked) == 1
 
 
-@pytest.mark.parametrize("arguments", [("--temperature", "3"), ("--max-tokens", "0"), ("--context", "x"), ("--timeout", "0")])
+@pytest.mark.parametrize(
+    "arguments", [("--temperature", "3"), ("--max-tokens", "0"), ("--context", "x"), ("--context", "900"), ("--timeout", "0")]
+)
 def test_options_out_of_range(light: Desk, arguments: tuple[str, ...]) -> None:
     """Told before anything is asked."""
     light("ask", "hello", *arguments, exit=2)

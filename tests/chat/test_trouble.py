@@ -207,6 +207,7 @@ def test_killed(desk: Desk) -> None:
     [question, answer] = desk.messages()
     assert (question.content, question.state, answer.state) == ("talk", "complete", "interrupted")
     assert answer.content.startswith("word word")
+    assert desk.sessions()[0].cost is None
 
 
 def test_a_reader_that_has_enough(light: Desk) -> None:
