@@ -148,6 +148,8 @@ class Service:
         assert self._client is not None, "use the service as a context manager"
         for attempt in range(1, attempts + 1):
             self.rate.wait(self.stop)
+            if self.stop.is_set():
+                raise UnreachableError(f"{self.name}: stopped before POST {path}")
             wait = _backoff(attempt)
             try:
                 with self._client.stream("POST", path, json=json) as answer:

@@ -257,3 +257,43 @@ def test_a_form_and_a_header_are_sent_with_every_try() -> None:
     sent = ("application/x-www-form-urlencoded", "k", b"url=https%3A%2F%2Fexample.com%2Fa+b&types%5B%5D=x&types%5B%5D=y")
     assert answers.bodies == [sent, sent]
     assert [authorization for _, _, authorization in answers.requests] == [SECRET["Authorization"]] * 2
+
+
+def test_lines_as_they_are() -> None:
+    """A streamed answer's lines end at line feeds alone, with or without a return, the last one without; what was asked is JSON."""
+    with (
+        server((200, {}, "a\r\nb\u2028c\x0b\n\nd".encode())) as answers,
+        service(answers) as example,
+        example.lines("x", {"a": 1}) as lines,
+    ):
+        assert list(lines) == [b"a", "b\u2028c\x0b".encode(), b"", b"d"]
+    assert answers.bodies[0][2] == b'{"a":1}'
+
+
+def test_lines_are_tried_for_until_they_begin() -> None:
+    """Trouble that passes is waited out, and told before; once the answer has begun, nothing is asked again."""
+    told: list[tuple[float, str]] = []
+    torn = (200, {"Content-Length": "100"}, b"one\ntwo")
+    with server((CUT, {}, b""), (429, AT_ONCE, b"slow"), torn) as answers, service(answers) as example:
+        with example.lines("x", {}, waiting=lambda wait, why: told.append((wait, why))) as lines:
+            assert next(lines) == b"one"
+            with pytest.raises(UnreachableError, match="broke off"):
+                next(lines)
+        assert (len(answers.requests), len(told), told[1][0]) == (3, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ((429, {"Retry-After": "3600"}, b""), ServiceError),
+        ((429, AT_ONCE, b"final"), ServiceError),
+        ((401, {}, b""), ConfigurationError),
+        ((302, {"Location": "/elsewhere"}, b""), ServiceError),
+    ],
+)
+def test_lines_that_are_not_waited_for(answer: tuple[int, dict[str, str], bytes], kind: type[AuraError]) -> None:
+    """Too long a wait, what the caller calls final, and what another try cannot mend end it at the first."""
+    with server(answer) as answers, service(answers) as example:
+        with pytest.raises(kind), example.lines("x", {}, longest_wait=10, final=lambda body: body == b"final"):
+            pass
+        assert len(answers.requests) == 1
