@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, func, or_, select
 
+from aura_cli.analytics.effects import KIND as ANALYTICS
 from aura_cli.audit.log import record
 from aura_cli.db.engine import reading, writing
 from aura_cli.db.types import among
@@ -63,7 +64,7 @@ class Old:
     def effects(self) -> ColumnElement[bool]:
         """The condition on the outbox. The other kinds of effects are not this room's to forget."""
         o = outbox.c
-        return and_(o.kind == FORWARD, o.created_at < self.before, o.done_at < self.before, o.state.in_(self._states))
+        return and_(o.kind.in_((FORWARD, ANALYTICS)), o.created_at < self.before, o.done_at < self.before, o.state.in_(self._states))
 
     @property
     def _states(self) -> tuple[str, ...]:

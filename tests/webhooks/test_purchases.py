@@ -4,7 +4,7 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from aura_cli.subscriptions.stripe import service
 from aura_cli.webhooks.envelope import read
 from aura_cli.webhooks.handling import Surroundings
 from aura_cli.webhooks.inbox import store
+from aura_cli.webhooks.pruning import Old, prune
 from aura_cli.webhooks.purchases import amount, invoice_of
 from aura_cli.webhooks.worker import Worker
 from tests.parts.analytics import Property, collecting
@@ -222,6 +223,18 @@ def test_what_is_old_is_not_counted(settle: Callable[[], World], google: Propert
     late = Carrier(world.books.engine, Counting(settings(google.env), clock=lambda: NOW + 4 * DAY)).once()
     assert {(one.state, one.error) for one in late} == {("dead", "Google takes nothing that is older than 72 hours")}
     assert google.state.journal == []
+
+
+def test_what_was_counted_is_forgotten_in_time(settle: Callable[[], World], google: Property) -> None:
+    """Ids of people do not stay in the outbox for ever: prune takes what is settled and old, as it takes what was forwarded."""
+    world = settle()
+    customer = next(one.customer for one in PEOPLE.people if one.customer)
+    put(world, refund(customer, 300))
+    counting(world)
+    assert len(Carrier(world.books.engine, Counting(settings(google.env))).once()) == 1
+    long_after = datetime.fromtimestamp(NOW + 100 * DAY, UTC)
+    done = prune(world.books.engine, Old.than(long_after - timedelta(days=90), long_after), "operator")
+    assert (done.effects, asked(world)) == (1, {})
 
 
 def test_not_configured() -> None:
