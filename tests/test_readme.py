@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from aura_cli.app import COMMANDS
 from tests.parts.program import Aura
 from tests.parts.reference import README, written
 
@@ -34,5 +35,5 @@ def test_every_path_in_the_readme_exists() -> None:
         assert (Path(README).parent / path).exists(), path
 
 
-GROUPS = {"users", "subscriptions", "balance", "db", "webhooks", "env", "integrations", "keys"}
+GROUPS = {name for name, (place, _) in COMMANDS.items() if place.endswith(":app")}
 GLOBAL = {"--json", "--yes", "--dry-run", "--env", "--env-file", "--quiet", "--debug"}
