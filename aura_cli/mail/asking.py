@@ -102,9 +102,13 @@ def enqueue(connection: Connection, some: Sequence[tuple[str, str]], *, together
 
 
 def requeue(connection: Connection, ids: Iterable[str], *, state: str = "queued") -> set[str]:
-    """Let mails go out again as new requests, whatever became of them; returns the keys of their outbox rows."""
+    """Let mails go out again as new requests, whatever became of them; returns the keys of their outbox rows.
+
+    Those that wait are left to it: two who ask at once make one request.
+    """
     m = mails.c
-    rows = connection.execute(select(m.id, m.key).where(among(m.id, ids)).order_by(m.created_at, m.id)).all()
+    ended = select(m.id, m.key).where(among(m.id, ids), m.state != "queued")
+    rows = connection.execute(ended.order_by(m.created_at, m.id).with_for_update()).all()
     values = {"state": state, "state_at": utc_now(), "error": None, "resend_id": None, "sent_at": None, "first_try_at": None}
     connection.execute(mails.update().where(among(m.id, [row.id for row in rows])).values(values))
     return set(enqueue(connection, [(row.id, row.key) for row in rows], together=len(rows) > 1, again=True).values())

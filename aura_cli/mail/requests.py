@@ -60,7 +60,7 @@ def prepare(connection: Connection, effect: Effect, letterhead: Letterhead, *, c
     rows = _members(connection, effect)
     if kept := effect.payload.get("request"):
         return _repeated(connection, rows, kept)
-    waiting = [row for row in rows if row.state == "queued"]
+    waiting = [row for row in rows if row.state == "queued" and row.effect == effect.key]
     if not configured:
         _close(connection, [row.id for row in waiting], "not_configured")
         return Settled(NOT_CONFIGURED)
@@ -116,7 +116,7 @@ def _members(connection: Connection, effect: Effect) -> Sequence[Row[Any]]:
     m = mails.c
     ids = list(effect.payload.get("mails", ()))
     mine = among(m.id, ids) if ids else m.key == effect.key
-    columns: tuple[Any, ...] = (m.id, m.template, m.address, m.data, m.state, m.resend_id, m.first_try_at)
+    columns: tuple[Any, ...] = (m.id, m.template, m.address, m.data, m.state, m.resend_id, m.first_try_at, m.effect)
     rows = {row.id: row for row in connection.execute(select(*columns).where(mine))}
     return [rows[identifier] for identifier in ids if identifier in rows] if ids else list(rows.values())
 

@@ -1,6 +1,7 @@
 """One mail to one person: asked for once, sent once, whatever Resend says and whenever somebody dies."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy import select, update
 
 from aura_cli.audit.tables import operator_log
 from aura_cli.db.engine import reading, writing
+from aura_cli.mail.again import revive
 from aura_cli.outbox.queue import ATTEMPTS, claim
 from aura_cli.outbox.tables import outbox
 from tests.mail.office import Office, user_id
@@ -299,6 +301,17 @@ def test_one_who_died_after_the_answer(office: Office) -> None:
     office.make_due()
     assert office("retry").exit == 0
     assert (office.row.state, len(office.post.mails)) == ("sent", 1)
+
+
+def test_two_who_ask_again_at_once(office: Office) -> None:
+    """It goes out again once."""
+    with picky("mina@example.com") as resend:
+        assert office(*WELCOME, RESEND_API_URL=resend.base).exit == 7
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: revive(office.engine, [office.row.id], "ada"), range(4)))
+    assert [state for state, *_ in office.effects] == ["dead", "pending"]
+    assert office("retry").exit == 0
+    assert len(office.post.mails) == 1
 
 
 def test_other_effects_are_left_alone(office: Office) -> None:
