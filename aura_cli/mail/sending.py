@@ -17,7 +17,7 @@ from aura_cli.errors import AuraError, ConfigurationError, NotFoundError
 from aura_cli.mail import asking, requests, resend
 from aura_cli.mail.addresses import sender
 from aura_cli.mail.rendering import TEMPLATES
-from aura_cli.mail.requests import NO_ADDRESS, Letterhead, Prepared, Settled
+from aura_cli.mail.requests import NO_ADDRESS, NOT_CONFIGURED, Letterhead, Prepared, Settled
 from aura_cli.mail.resend import REFUSED_WAIT, Failure, Verdict
 from aura_cli.mail.tables import mails
 from aura_cli.outbox import queue
@@ -30,6 +30,7 @@ FROM = "AURA <noreply@moreaura.ai>"  # the web app's own default
 SOON = 2.0  # seconds until what failed for the first time is tried again
 PATIENCE = 60.0  # seconds that a command waits where Resend asks for a slower pace
 PLAN = "AURA"  # where nobody says what a plan is called
+ASKS_STRIPE = 4  # tries in which a mail waits for what Stripe calls a plan, where it is only away
 
 Plans = Callable[[str | None], Mapping[str, Any]]  # a price's id → the template's variables that say what was bought
 
@@ -89,7 +90,9 @@ class Mailing:
             return Outcome(effect, error.message, note=partial(requests.note_hindered, effect=effect, error=error.message, last=last))
         if isinstance(found, Settled):
             return Outcome(effect, found.error, final=True, note=partial(requests.forget, effect=effect))
-        assert self._resend is not None
+        if self._resend is None:  # the key was taken away after the first try: the request is kept for the next one
+            missing = ConfigurationError(NOT_CONFIGURED, "What was tried with it before waits for it, for a day")
+            return Outcome(effect, missing.message, halts=missing, wait=REFUSED_WAIT)
         answer = resend.send(self._resend, found.request, len(found.mails))
         if isinstance(answer, Failure):
             return _failed(effect, found, answer)
@@ -98,7 +101,8 @@ class Mailing:
     def _adopt(self, effect: Effect) -> None:
         """A mail that was asked for while an event was handled gets its row: to whom, and with what, is known only now.
 
-        Raises NotFoundError as long as nobody knows to whom.
+        Raises NotFoundError as long as nobody knows to whom, and for the first tries what keeps Stripe from saying what was bought: the
+        row is there then, too. Who may not ask Stripe, or has waited for long, sends the mail without.
         """
         asked, m = effect.payload, mails.c
         with reading(self.engine) as connection:
@@ -109,10 +113,18 @@ class Mailing:
             renews = connection.execute(select(s.current_period_end).where(s.stripe_subscription_id == asked.get("subscription"))).scalar()
         template = asked["template"].replace("_", "-")
         known = {"name": person.name if person else None, "renews_on": renews.isoformat() if renews else None}
-        facts = {"address": person.email if person else None, "data": fitting(template, {**known, **self.plans(asked.get("price"))})}
+        trouble: AuraError | None = None
+        try:
+            plan = self.plans(asked.get("price"))
+        except AuraError as error:
+            plan = unnamed(None)
+            trouble = None if isinstance(error, ConfigurationError) or effect.attempt >= ASKS_STRIPE else error
+        facts = {"address": person.email if person and not trouble else None, "data": fitting(template, {**known, **plan})}
         row = {"id": str(uuid4()), "key": effect.key, "effect": effect.key, "template": template, "user_id": asked["user_id"], **facts}
         with writing(self.engine) as connection:
             connection.execute(upsert(connection, mails).values(row).on_conflict_do_update(index_elements=["key"], set_=facts))
+        if trouble:
+            raise trouble
         if not facts["address"]:
             raise NotFoundError(NO_ADDRESS if person else "The person is not here any more")
 

@@ -1,6 +1,7 @@
 """One mail to one person: asked for once, sent once, whatever Resend says and whenever somebody dies."""
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,9 +10,13 @@ from sqlalchemy import select, update
 
 from aura_cli.audit.tables import operator_log
 from aura_cli.db.engine import reading, writing
+from aura_cli.errors import AuraError, ConfigurationError, UnreachableError
 from aura_cli.mail.again import revive
+from aura_cli.mail.sending import ASKS_STRIPE, Mailing
+from aura_cli.outbox.carrying import Carried, Carrier
 from aura_cli.outbox.queue import ATTEMPTS, claim
 from aura_cli.outbox.tables import outbox
+from aura_cli.settings import Settings
 from tests.mail.office import Office, user_id
 from tests.mail.picky import SAID, picky
 
@@ -288,6 +293,50 @@ def test_a_confirmation_that_handling_asked_for(office: Office) -> None:
     assert (mail.message.to, mail.message.subject) == (("person1@example.com",), "Your AURA subscription has started")
     assert (office.row.key, office.row.state) == ("subscription_confirmation:sub_1", "sent")
     assert office.carry() == []
+
+
+def carried(office: Office, trouble: AuraError) -> Carried:
+    """A worker's only delivery, while asking Stripe for a plan ends in `trouble`."""
+
+    def plans(price: str | None) -> Mapping[str, Any]:
+        raise trouble
+
+    office.make_due()
+    (found,) = Carrier(office.engine, Mailing.of(office.engine, Settings.load(office.env, office.aura.work), plans)).once()
+    return found
+
+
+def test_a_stripe_key_that_may_not_read_prices(office: Office) -> None:
+    """It stops no mail: the plan has the service's name."""
+    office.people(1)
+    office.ask("subscription_confirmation:sub_1", CONFIRMATION)
+    assert carried(office, ConfigurationError("Stripe refuses the key")).state == "done"
+    assert (office.row.state, office.row.data["plan"]) == ("sent", "AURA")
+
+
+def test_stripe_is_away_for_long(office: Office) -> None:
+    """The mail has its row from the first try on, waits for a few, and then goes out without what Stripe would have said."""
+    office.people(1)
+    office.ask("subscription_confirmation:sub_1", CONFIRMATION)
+    for _ in range(ASKS_STRIPE - 1):
+        assert carried(office, UnreachableError("Stripe could not be reached")).state == "pending"
+        assert (office.row.state, office.row.error) == ("queued", "Stripe could not be reached")
+    assert carried(office, UnreachableError("Stripe could not be reached")).state == "done"
+    assert (office.row.state, office.row.address, len(office.post.mails)) == ("sent", "person1@example.com", 1)
+
+
+def test_the_key_is_taken_away_after_the_first_try(office: Office) -> None:
+    """A request that may have been taken is kept for the next key, and says what it waits for; no try is counted."""
+    office.post.suffers("cut")
+    assert office(*WELCOME).exit == 8
+    office.make_due()
+    keyed, office.more = office.more, {"RESEND_API_KEY": "", "RESEND_API_URL": ""}
+    (waits,) = office.carry()
+    assert (waits.state, waits.error) == ("pending", "RESEND_API_KEY is not set")
+    assert (office.row.state, office.effects[0][1]) == ("queued", 1)
+    office.more = keyed
+    assert office("retry").exit == 0
+    assert (office.row.state, len(office.post.mails), office.sent()[-1].replayed) == ("sent", 1, True)
 
 
 def test_one_who_died_after_the_answer(office: Office) -> None:
