@@ -140,7 +140,7 @@ def repl(
         turnstile = _turnstile(runtime, opened, wait=wait)
         history = runtime.settings.home / "chat_history"
         told = console.say, console.show, console.error
-        Repl(assistant, question, turnstile.take, lambda: writer(console.out, raw=raw), history, *told).run()
+        Repl(assistant, question, turnstile.take, lambda: writer(console.out, raw=raw), history, console.redact, *told).run()
 
 
 def _question(runtime: Runtime, wanted: _Wanted, text: str) -> Question:
@@ -170,7 +170,8 @@ def _question(runtime: Runtime, wanted: _Wanted, text: str) -> Question:
     name = wanted.model or (found.model if found else DEFAULT)
     wish = Wish(name, wanted.max_tokens, wanted.temperature, known(name).reasons)
     about = found.user_id if found else user_id
-    return Question(text, wish, found.id if found else None, wanted.system, about, wanted.context, wanted.fallback)
+    system = None if wanted.system is None else _without_credentials(runtime, wanted.system)
+    return Question(text, wish, found.id if found else None, system, about, wanted.context, wanted.fallback)
 
 
 def _without_credentials(runtime: Runtime, prompt: str) -> str:

@@ -26,13 +26,17 @@ BANNER = "Enter asks, Esc Enter begins a new line, /help tells more, Ctrl-D leav
 
 @dataclass
 class Repl:
-    """One conversation: `question` is what the next one is made of, its prompt apart; `take` lets a turn through the rate limit."""
+    """One conversation: `question` is what the next one is made of, its prompt apart; `take` lets a turn through the rate limit.
+
+    `mask` gives a text without the credentials in it: nothing that is typed here is asked, kept or remembered before that.
+    """
 
     assistant: Assistant
     question: Question
     take: Callable[[str], None]
     writer: Callable[[], Writer]
     history: Path
+    mask: Callable[[str], str]
     say: Callable[[str], None]
     show: Callable[[str], None]
     complain: Callable[[AuraError], None]
@@ -42,7 +46,7 @@ class Repl:
 
     def run(self) -> None:
         """Until the person leaves."""
-        self._editor = _editor(self.history)
+        self._editor = _editor(self.history, self.mask)
         self.say(BANNER)
         while not self._over:
             try:
@@ -59,10 +63,12 @@ class Repl:
             except AuraError as error:
                 self.complain(error)
 
-    def _handle(self, text: str) -> None:
+    def _handle(self, typed: str) -> None:
         self._leaving = False
-        if not text.strip():
+        if not typed.strip():
             return
+        if (text := self.mask(typed)) != typed:
+            self.say("What looks like a credential was masked before anything else was done with it")
         if text.startswith("/") and not text.startswith("//"):
             name, _, rest = text[1:].strip().partition(" ")
             if name not in COMMANDS:
@@ -161,15 +167,19 @@ COMMANDS: Mapping[str, tuple[str, Callable[[Repl, str], None]]] = {
 }
 
 
-def _editor(history: Path) -> PromptSession[str]:
-    """A line editor for several lines, with a history that is the person's alone."""
+def _editor(history: Path, mask: Callable[[str], str]) -> PromptSession[str]:
+    """A line editor for several lines, with a history that is the person's alone, and holds no credential."""
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory
+
+    class Masked(FileHistory):
+        def store_string(self, string: str) -> None:
+            super().store_string(mask(string))
 
     history.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(history, os.O_CREAT | os.O_WRONLY, 0o600))
     return PromptSession(
-        history=FileHistory(str(history)),
+        history=Masked(str(history)),
         multiline=True,
         key_bindings=_keys(),
         prompt_continuation=MORE,

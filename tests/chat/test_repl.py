@@ -59,6 +59,32 @@ def test_history(light: Desk) -> None:
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
 
 
+def test_credentials_stay_here(light: Desk) -> None:
+    """A configured secret, and what looks like a key, is neither sent nor kept: question, system prompt, title, what was typed."""
+    env = {**light.env, "RESEND_API_KEY": "hunter22secret"}
+    with terminal(light.aura, "chat", "repl", "--system", "Say hunter22secret", env=env) as talk:
+        talk.wait("masked")
+        talk.wait("you>")
+        for typed, shown in (
+            ("why does whsec_abcdefgh123456 and hunter22secret fail", "fail"),
+            ("/title my hunter22secret", "Title: my ****"),
+            ("/system keep hunter22secret", "sets this system prompt"),
+            ("again", "You said: again"),
+        ):
+            talk.type(typed + ENTER)
+            talk.wait(shown)
+            talk.wait("you>")
+        talk.type(CTRL_D)
+        assert talk.end() == 0
+    history = (light.aura.directory / "data" / "chat_history").read_text()
+    asked = [one["content"] for request in light.model.asked for one in request["messages"] if one["role"] != "assistant"]
+    assert asked[:2] == ["Say ****", "why does whsec_**** and **** fail"]
+    assert asked[2] == "keep ****"
+    kept = [one.content for one in light.messages()] + [f"{one.title} {one.system}" for one in light.sessions()]
+    assert not any(secret in text for secret in ("hunter22", "abcdefgh") for text in (*kept, *asked, history))
+    assert "why does whsec_**** and **** fail" in history
+
+
 def test_ctrl_c_twice(light: Desk, talk: Terminal) -> None:
     """The first stops the answer and keeps what came; the second leaves."""
     light.model.says("word " * 4000, rate=50)
