@@ -7,11 +7,11 @@ request that they are about.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import Connection, and_, bindparam, or_, select
 
 from aura_cli.db.engine import upsert
 from aura_cli.db.types import among, utc_now
@@ -46,6 +46,7 @@ _STATE_OF = {
 _ORIGINS = {"bounce": suppression.BOUNCED, "complaint": suppression.COMPLAINED, "manual": suppression.OPERATOR}
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PASSING = ("Transient", "Undetermined")  # bounces after which the address may well be good
+_CLOCKS = timedelta(seconds=5)  # by which Resend's may be behind the database's
 
 
 class BadEvent(AuraError):
@@ -154,10 +155,15 @@ def advance(connection: Connection, ids: Iterable[str], state: str, *, error: st
 
 
 def _its_mail(connection: Connection, event: Event) -> tuple[str | None, str | None]:
-    """Our id and the address of the mail that an event is about: by Resend's id, or by the tag that it bears."""
+    """Our id and the address of the mail that an event is about: by Resend's id, or by the tag that it bears.
+
+    The tag tells of the first sending as of the second: it counts only as long as the id of the last one is not known, and for what
+    happened after that was tried.
+    """
     m = mails.c
     by = [m.resend_id == event.resend_id] if event.resend_id else []
-    by += [m.id == event.mail] if event.mail else []
+    if event.mail:
+        by.append(and_(m.id == event.mail, m.resend_id.is_(None), m.first_try_at <= event.created + _CLOCKS))
     if not by:
         return None, None
     row = connection.execute(select(m.id, m.address).where(or_(*by)).order_by(m.resend_id.is_(None)).limit(1)).first()

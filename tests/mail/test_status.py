@@ -4,6 +4,7 @@ import base64
 import itertools
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -13,9 +14,11 @@ from sqlalchemy import select
 from aura_cli.db.engine import reading
 from aura_cli.errors import ConfigurationError
 from aura_cli.mail import status, svix
+from aura_cli.mail.again import revive
 from aura_cli.mail.receiving import Reception
 from aura_cli.mail.tables import resend_events
 from tests.mail.office import Office, user_id
+from tests.mail.picky import picky
 from tests.parts.listening import serving
 from tests.webhooks.test_sending import until
 
@@ -24,10 +27,11 @@ SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
 _numbers = itertools.count(1)
 
 
-def event(kind: str, resend_id: str | None = None, *, to: str = "mina@example.com", **data: Any) -> bytes:
-    """A body as Resend posts it."""
+def event(kind: str, resend_id: str | None = None, *, to: str = "mina@example.com", ago: float = 0.0, **data: Any) -> bytes:
+    """A body as Resend posts it, of what happened so many seconds ago."""
+    moment = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat().replace("+00:00", "Z")
     about = {"email_id": resend_id, "to": [to], "from": "AURA <mail@example.com>", "subject": "Welcome", **data}
-    return json.dumps({"type": kind, "created_at": "2026-11-22T10:00:00.123Z", "data": about}).encode()
+    return json.dumps({"type": kind, "created_at": moment, "data": about}).encode()
 
 
 def tell(office: Office, body: bytes, identifier: str = "", *, key: bytes = KEY, later: float = 0.0, **headers: str) -> int:
@@ -168,7 +172,25 @@ def test_known_by_a_webhook_before_the_repetition(office: Office) -> None:
     requests = len(office.sent())
     assert office("retry").exit == 0
     assert (office.row.state, len(office.sent())) == ("sent", requests)
-    assert office.effects[0][0] in ("pending", "done")
+    assert office.effects[0][0] == "done"
+    assert "request" not in office.payloads[0]
+
+
+def test_the_first_sending_says_nothing_of_the_second(office: Office) -> None:
+    """A webhook about it that comes late, while the second waits, was tried in vain, or is sent: neither its state nor its id."""
+    with picky("mina@example.com") as resend:
+        assert office("send", "welcome", "--to", "mina@example.com", RESEND_API_URL=resend.base).exit == 7
+    mark = {"mail": office.row.id}
+    revive(office.engine, [office.row.id], "ada")
+    assert tell(office, event("email.delivered", "the-first", tags=mark)) == 200
+    assert (office.row.state, office.row.resend_id) == ("queued", None)
+    office.post.suffers("cut")
+    assert office("retry").exit == 9
+    assert tell(office, event("email.delivered", "the-first", ago=60, tags=mark)) == 200
+    assert (office.row.state, office.row.resend_id) == ("queued", None)
+    assert office("retry").exit == 0
+    assert tell(office, event("email.failed", "the-first", tags=mark)) == 200
+    assert (office.row.state, office.row.resend_id) == ("sent", office.post.mails[0].id)
 
 
 @pytest.mark.parametrize(
