@@ -15,7 +15,7 @@ from aura_cli.db.types import among
 from aura_cli.errors import ConflictError
 from aura_cli.mail import asking
 from aura_cli.mail.addresses import digest, is_address
-from aura_cli.mail.asking import MAIL, Asked, Wanted
+from aura_cli.mail.asking import MAIL, Asked, Wanted, content
 from aura_cli.mail.audience import Audience, Recipient
 from aura_cli.mail.rendering import Template, checked
 from aura_cli.mail.sending import fitting
@@ -60,9 +60,12 @@ class Round:
 
 
 def wanted(template: Template, data: Mapping[str, Any], to: Recipient, about: str = "") -> Wanted:
-    """A mail to one: the given variables, and their name where the template takes one. Raises UsageError as `checked` does."""
+    """A mail to one: the given variables, and their name where the template takes one. Raises UsageError as `checked` does.
+
+    Whoever is called something else meanwhile is not sent the same again: what is not given does not tell mails apart.
+    """
     known = fitting(template.name, {"name": to.name}) | dict(data)
-    return Wanted(template.name, to.address, checked(template, known), to.user_id, about)
+    return Wanted(template.name, to.address, checked(template, known), to.user_id, about or content(dict(data)))
 
 
 def plan(connection: Connection, template: Template, some: Sequence[Wanted], audience: Audience, subject: str | None) -> Plan:

@@ -68,6 +68,8 @@ def send(
         raise UsageError("To whom?", "Give one of --user, --to and --to-all")
     if to_all is None and (apply or most is not None):
         raise UsageError("--apply and --max-recipients go with --to-all")
+    if again and to_all is not None:
+        raise UsageError("--again goes to one: to many it could not go on where it was broken off", "--about NAME makes it another mail")
     if again and about:
         raise UsageError("--again and --about contradict each other")
     if about is not None and not (about.isprintable() and about.strip()):
