@@ -159,6 +159,8 @@ class Service:
                     body = answer.read()
             except httpx.LocalProtocolError as error:
                 raise ConfigurationError(f"{self.name}: a credential or address cannot be sent: {error}") from error
+            except httpx.DecodingError as error:
+                raise ServiceError(f"{self.name} answered POST {path} with what cannot be unpacked: {error}") from error
             except httpx.TransportError as error:
                 failure: Exception = self._unreachable(error, safe=True)
                 if attempt == attempts:

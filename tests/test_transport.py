@@ -282,6 +282,18 @@ def test_lines_are_tried_for_until_they_begin() -> None:
         assert (len(answers.requests), len(told), told[1][0]) == (3, 2, 0)
 
 
+def test_lines_that_cannot_be_unpacked() -> None:
+    """An error whose body is broken is a service error as any other."""
+    broken = (500, {"Content-Encoding": "gzip"}, b"this is no gzip")
+    with (
+        server(broken) as answers,
+        service(answers) as example,
+        pytest.raises(ServiceError, match="cannot be unpacked"),
+        example.lines("x", {}),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [

@@ -101,9 +101,13 @@ class Assistant:
             fitted = self._fitted(connection, session, question, system, AFTER_ALL)
         return Prepared(question.session, question.wish.model, fitted.messages, fitted.tokens, fitted.dropped)
 
-    def ask(self, question: Question, show: Callable[[str], None]) -> tuple[Answer, BaseException | None]:
+    def ask(
+        self, question: Question, show: Callable[[str], None], begun: Callable[[str], None] = lambda session: None
+    ) -> tuple[Answer, BaseException | None]:
         """The answer, each piece of it given to `show` as it comes; and what cut it short or kept it from being stored, if anything did.
 
+        `begun` gets the session's id once the question is kept. Whoever stops the storing of an answer, too, stops it after that:
+        KeyboardInterrupt is then raised.
         Raises UsageError for a prompt that no context holds, NotFoundError where the session is gone; then nothing was stored.
         """
         if self.model is None and not question.fallback:
@@ -117,13 +121,17 @@ class Assistant:
         if fitted.dropped:
             turns = f"{fitted.dropped:,} turn{'' if fitted.dropped == 1 else 's'}"
             self.say(f"The oldest {turns} did not fit and went unsent; they are kept: aura chat show {session.id[:8]}")
-        begun = monotonic()
-        reply = Reply()
-        cause = self._converse(fitted, question, reply, (session.id, number), show)
-        outcome = self._outcome(question, reply, cause, int((monotonic() - begun) * 1000))
+        begun(session.id)
+        place, reply, since = (session.id, number), Reply(), monotonic()
+        cause: BaseException | None = KeyboardInterrupt()  # until it has ended some other way
+        try:
+            cause = self._converse(fitted, question, reply, place, show)
+            outcome, lost = self._settled(question, reply, cause, place, since)
+        except KeyboardInterrupt:
+            self._settled(question, reply, cause, place, since)
+            raise
         if outcome.source == "fallback":
             show(outcome.content)
-        lost = self._settle(session.id, number, outcome)
         spoken = Spoken(number, "assistant", outcome.content, outcome.state, outcome.error)
         cost = None if outcome.cost is None else prices.dollars(outcome.cost)
         seconds = outcome.duration_ms / 1000
@@ -164,7 +172,7 @@ class Assistant:
     def _converse(
         self, fitted: Fitted, question: Question, reply: Reply, place: tuple[str, int], show: Callable[[str], None]
     ) -> BaseException | None:
-        """Ask, show, keep. Returns what ended it before its end."""
+        """Ask, show, keep. Returns what ended it before its end, foreseen or not: what came is paid for."""
         if self.model is None:
             return ConfigurationError("No model is configured: OPENAI_API_KEY is not set")
         kept = monotonic()
@@ -174,7 +182,7 @@ class Assistant:
                 if monotonic() - kept > KEEP_SECONDS:
                     self._keep(*place, reply)
                     kept = monotonic()
-        except (AuraError, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (it is raised again once what came is stored)
             if isinstance(error, ServiceError) and error.status == 429:
                 error.hint = "Wait a while, or ask another --model"
             return error
@@ -209,8 +217,14 @@ class Assistant:
             return None
         return reply.cost if reply.cost is not None else prices.cost(model, reply.usage, self.clock().date())
 
+    def _settled(
+        self, question: Question, reply: Reply, cause: BaseException | None, place: tuple[str, int], since: float
+    ) -> tuple[Outcome, BaseException | None]:
+        """Store what became of it, as often as it takes. Returns that, and what hindered it: the answer was given all the same."""
+        outcome = self._outcome(question, reply, cause, int((monotonic() - since) * 1000))
+        return outcome, self._settle(*place, outcome)
+
     def _settle(self, session: str, number: int, outcome: Outcome) -> BaseException | None:
-        """Store it. Returns what hindered that: the answer was given all the same."""
         try:
             with writing(self.engine) as connection:
                 sessions.settle(connection, session, number, outcome)
@@ -227,7 +241,9 @@ class Assistant:
 def _why(cause: BaseException | None) -> str | None:
     if cause is None:
         return None
-    return cause.message if isinstance(cause, AuraError) else "interrupted by the operator"
+    if isinstance(cause, KeyboardInterrupt):
+        return "interrupted by the operator"
+    return cause.message if isinstance(cause, AuraError) else f"{type(cause).__name__}: {cause}"
 
 
 def notes(answer: Answer, wish: Wish) -> Sequence[str]:

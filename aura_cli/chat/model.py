@@ -25,6 +25,8 @@ TEMPERATURE = 0.7
 TIMEOUT = 120.0  # seconds without a byte: a model that reasons says nothing for a minute and more
 ATTEMPTS = 3
 LONGEST_WAIT = 20.0  # seconds: whoever sits there waits no longer, and a job gets its answer
+MOST_TOKENS = 1 << 31  # as many as a column holds: more is no count
+DIGITS = 20  # before or behind the point: an amount with more is none
 _HALVES = re.compile("[\ud800-\udfff]")
 _OPENAI = ("OpenAI", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1")
 _OPENROUTER = ("OpenRouter", "OPENROUTER_API_KEY", "OPENROUTER_BASE_URL", "https://openrouter.ai/api/v1")
@@ -102,8 +104,8 @@ class Model:
     def _read(self, event: str) -> Mapping[str, Any]:
         try:
             chunk = json.loads(event, parse_float=Decimal)
-        except ValueError:
-            raise ServiceError(f"{self.service.name}: a part of the answer is no JSON: {event[:80]!a}") from None
+        except (ValueError, ArithmeticError, RecursionError):  # no JSON, a number beyond all numbers, a nest too deep
+            raise ServiceError(f"{self.service.name}: a part of the answer cannot be read: {event[:80]!a}") from None
         if not isinstance(chunk, dict):
             raise ServiceError(f"{self.service.name}: a part of the answer is none: {event[:80]!a}")
         if error := chunk.get("error"):
@@ -174,7 +176,7 @@ def _whole(text: str) -> tuple[str, str]:
 def _usage(told: Mapping[str, Any]) -> Usage | None:
     def count(place: object, name: str) -> int:
         value = place.get(name) if isinstance(place, dict) else None
-        return value if isinstance(value, int) and value >= 0 else 0
+        return value if isinstance(value, int) and 0 <= value < MOST_TOKENS else 0
 
     if not isinstance(told.get("prompt_tokens"), int) or not isinstance(told.get("completion_tokens"), int):
         return None
@@ -184,8 +186,10 @@ def _usage(told: Mapping[str, Any]) -> Usage | None:
 
 
 def _cost(told: object) -> Decimal | None:
-    known = isinstance(told, Decimal | int) and not isinstance(told, bool) and Decimal(told).is_finite()
-    return Decimal(told) if known else None  # type: ignore[arg-type]
+    if not isinstance(told, Decimal | int) or isinstance(told, bool):
+        return None
+    amount = Decimal(told)
+    return amount if amount.is_finite() and abs(amount.adjusted()) < DIGITS else None
 
 
 def _described(body: bytes) -> str:
@@ -201,7 +205,7 @@ def _useless(body: bytes) -> bool:
 def _error(body: bytes) -> Mapping[str, Any]:
     try:
         told = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     error = told.get("error") if isinstance(told, dict) else None
     return error if isinstance(error, dict) else {}

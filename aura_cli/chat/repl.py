@@ -82,10 +82,9 @@ class Repl:
         self.take(self.question.user_id or self.assistant.operator)
         writer = self.writer()
         try:
-            answer, cause = self.assistant.ask(replace(self.question, prompt=prompt), writer.feed)
+            answer, cause = self.assistant.ask(replace(self.question, prompt=prompt), writer.feed, self._begun)
         finally:
             writer.close()
-        self.question = replace(self.question, session=answer.session, system=None)
         for note in notes(answer, self.question.wish):
             self.say(note)
         if isinstance(cause, AuraError):
@@ -95,6 +94,9 @@ class Repl:
                 raise cause
             self._leaving = True
             self.say("Stopped; what came is kept. Ctrl-C again leaves")
+
+    def _begun(self, session: str) -> None:
+        self.question = replace(self.question, session=session, system=None)
 
     def _current(self) -> Session | None:
         if self.question.session is None:

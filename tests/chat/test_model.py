@@ -106,7 +106,9 @@ def event(text: str | None = None, finish: str | None = None, **more: Any) -> by
         (event("hi \ud83d") + event("\udc69 \ud83d") + event("x", "stop"), "hi 👩 �x", None),  # cut between the halves of a pair
         (event("hi") + b"data: [1]\n\n", "hi", "is none"),
         (event("hi") + b'data: {"error": {"message": "overloaded", "code": 502}}\n\n', "hi", "overloaded"),
-        (event("hi") + b"data: \xff\xfe\n\n", "hi", "no JSON"),
+        (event("hi") + b"data: \xff\xfe\n\n", "hi", "cannot be read"),
+        (event("hi") + b'data: {"x": 1e99999999999999999999}\n\n', "hi", "cannot be read"),
+        (event("hi") + b"data: " + b"[" * 100_000 + b"\n\n", "hi", "cannot be read"),
         (b'data: {"choices": "none", "usage": {"prompt_tokens": "x"}, "model": 7}\n\n', "", "ended without an end"),
     ],
 )
