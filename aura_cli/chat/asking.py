@@ -6,7 +6,7 @@ Whatever ends it in between, power included, the question is there, and of the a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from time import monotonic
@@ -35,7 +35,10 @@ SYSTEM = (
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked. `session`: the one that it belongs to; None begins one, about `user_id`. `context`: tokens, at most."""
+    """What is asked. `session`: the one that it belongs to; None begins one, about `user_id`.
+
+    `context`: so many tokens are sent, at most; the answer comes beside them.
+    """
 
     prompt: str
     wish: Wish
@@ -95,6 +98,7 @@ class Assistant:
 
     def prepare(self, question: Question) -> Prepared:
         """What `ask` would send; nothing is written."""
+        question = _clean(question)
         with reading(self.engine) as connection:
             session = sessions.get(connection, question.session) if question.session else None
             system = self._system(connection, session, question)
@@ -113,10 +117,11 @@ class Assistant:
         if self.model is None and not question.fallback:
             hint = "Set OPENAI_API_KEY or OPENROUTER_API_KEY; without --no-fallback there is a canned answer"
             raise ConfigurationError("No model is configured", hint)
+        question = _clean(question)
         with writing(self.engine) as connection:
             session = self._session(connection, question)
-            prompt, system = storable(question.prompt), question.system if question.session else None
-            asked, number = sessions.ask(connection, session.id, prompt, question.wish.model, system and storable(system))
+            system = question.system if question.session else None
+            asked, number = sessions.ask(connection, session.id, question.prompt, question.wish.model, system)
             fitted = self._fitted(connection, session, question, self._system(connection, session, question), asked)
         if fitted.dropped:
             turns = f"{fitted.dropped:,} turn{'' if fitted.dropped == 1 else 's'}"
@@ -141,10 +146,10 @@ class Assistant:
 
     def _session(self, connection: Connection, question: Question) -> Session:
         if question.session:
+            sessions.hold(connection, question.session)  # before it is read: somebody else may be talking in it
             return sessions.get(connection, question.session)
-        made, title = str(uuid4()), sessions.title_of(storable(question.prompt))
-        system = storable(question.system) if question.system is not None else None
-        sessions.start(connection, made, title, question.wish.model, self.operator, system=system, user_id=question.user_id)
+        made, title = str(uuid4()), sessions.title_of(question.prompt)
+        sessions.start(connection, made, title, question.wish.model, self.operator, system=question.system, user_id=question.user_id)
         return sessions.get(connection, made)
 
     def _system(self, connection: Connection, session: Session | None, question: Question) -> Said:
@@ -161,13 +166,14 @@ class Assistant:
 
     def _fitted(self, connection: Connection, session: Session | None, question: Question, system: Said, before: int) -> Fitted:
         known = prices.known(question.wish.model)
-        budget = question.context or known.window
+        room = known.window - question.wish.max_tokens
+        budget = question.context or room
         if known.certain:
-            budget = min(budget, known.window)
+            budget = min(budget, room)
         turns = sessions.turns(connection, session.id, before) if session else iter(())
         said = [system] if system.content else []
         total = session.turns if session else 0
-        return fit(said, Said("user", storable(question.prompt)), turns, total, max(budget - question.wish.max_tokens, 1))
+        return fit(said, Said("user", question.prompt), turns, total, max(budget, 1))
 
     def _converse(
         self, fitted: Fitted, question: Question, reply: Reply, place: tuple[str, int], show: Callable[[str], None]
@@ -236,6 +242,13 @@ class Assistant:
                 raise
             return known
         return None
+
+
+def _clean(question: Question) -> Question:
+    """As it can be stored and sent, bytes of the command line that were no text included."""
+    wish = replace(question.wish, model=storable(question.wish.model))
+    system = None if question.system is None else storable(question.system)
+    return replace(question, prompt=storable(question.prompt), system=system, wish=wish)
 
 
 def _why(cause: BaseException | None) -> str | None:

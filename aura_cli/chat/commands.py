@@ -30,7 +30,9 @@ SYSTEM = typer.Option(None, "--system", metavar="TEXT", help="The system prompt.
 USER = typer.Option(None, "--user", metavar="WHO", help="The session is about this person: the model is told plan and connections.")
 MAX_TOKENS = typer.Option(1000, "--max-tokens", min=1, help="The longest answer.")
 TEMPERATURE = typer.Option(0.7, "--temperature", min=0, max=2, help="How freely it chooses its words.")
-CONTEXT = typer.Option(None, "--context", metavar="TOKENS", min=100, help="What the model gets at most; default what it holds.")
+CONTEXT = typer.Option(
+    None, "--context", metavar="TOKENS", min=100, help="What the model gets at most; default what it holds beside the answer."
+)
 RAW = typer.Option(False, "--raw", help="The text as it comes, no Markdown; so it is in a pipe.")
 NO_FALLBACK = typer.Option(False, "--no-fallback", help="Fail rather than give a canned answer.")
 WAIT = typer.Option(False, "--wait", help="Wait where the rate limit is used up.")
@@ -150,8 +152,6 @@ def _question(runtime: Runtime, wanted: _Wanted, text: str) -> Question:
     from aura_cli.chat.prices import known
     from aura_cli.db.engine import reading
 
-    if wanted.context and wanted.context <= wanted.max_tokens:
-        raise UsageError(f"--context {wanted.context:,} leaves no room beside an answer of --max-tokens {wanted.max_tokens:,}")
     if wanted.go_on and wanted.session:
         raise UsageError("-c goes on with your last session, --session with another: not both")
     if wanted.user and (wanted.go_on or wanted.session):

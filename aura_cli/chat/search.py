@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Integer, Text, bindparam, text
 
+from aura_cli.chat.sessions import storable
 from aura_cli.chat.tables import SEARCHED
 from aura_cli.db.engine import is_sqlite, reading
 from aura_cli.db.types import Id, UtcTime
@@ -48,9 +49,10 @@ class Found:
 
 def search(engine: Engine, query: str, since: datetime | None = None, limit: int | None = None) -> Iterator[Found]:
     """Messages with what is looked for, the newest first, streamed. Raises UsageError where nothing is."""
+    query = storable(query.replace("\0", " "))
     groups = _groups(query)
     with reading(engine) as connection:
-        asked = _fts5(groups) if is_sqlite(connection) else query.replace("\0", " ")
+        asked = _fts5(groups) if is_sqlite(connection) else query
         rows = connection.execute(_statement(connection), {"query": asked, "since": since or _EVER, "most": limit or _MOST})
         for row in rows:
             yield Found(**{**row._mapping, "snippet": " ".join(row.snippet.split())})
@@ -64,7 +66,7 @@ def _statement(connection: Connection) -> Any:
 def _groups(query: str) -> list[tuple[list[str], list[str]]]:
     """Wanted and unwanted terms of each group. Raises UsageError for a group that wants nothing."""
     groups: list[tuple[list[str], list[str]]] = [([], [])]
-    for minus, phrase, word in _TERM.findall(query.replace("\0", " ")):
+    for minus, phrase, word in _TERM.findall(query):
         if word.lower() == "or":
             groups.append(([], []))
             continue

@@ -29,7 +29,8 @@ SINCE = typer.Option(None, "--since", metavar="WHEN", help="Only from then on: 3
 def add_to(app: typer.Typer) -> None:
     """Make these commands part of the group."""
     app.command("list")(list_)
-    for command in (show, search, export, delete, prune):
+    app.command(context_settings={"ignore_unknown_options": True})(search)  # -test is a word that is not wanted
+    for command in (show, export, delete, prune):
         app.command()(command)
 
 
@@ -121,7 +122,7 @@ def export(
         if out:
             _write(out, written)
             runtime.console.say(f"{out}: {chosen.title}")
-        elif runtime.console.is_terminal:
+        elif runtime.console.is_terminal and not runtime.options.as_json:
             runtime.console.result(None, lambda: written)
         else:
             for line in written:

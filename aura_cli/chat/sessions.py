@@ -118,9 +118,9 @@ def find(connection: Connection, text: str) -> Session:
 
     Raises NotFoundError, and UsageError, listing ids, where several fit.
     """
-    s = chat_sessions.c
+    s, text = chat_sessions.c, storable(text)
     ways: list[ColumnElement[bool]] = [cast(s.id, Text).startswith(text.lower())] if _PREFIX.fullmatch(text) else []
-    ways += [func.lower(s.title) == text.lower(), s.title.icontains(text, autoescape=True)] if text.strip() and "\0" not in text else []
+    ways += [func.lower(s.title) == text.lower(), s.title.icontains(text, autoescape=True)] if text.strip() else []
     for way in ways:
         found = connection.execute(select(*SESSION).where(way).order_by(s.last_at.desc()).limit(CANDIDATES_SHOWN + 1)).all()
         if len(found) > 1:

@@ -1,12 +1,20 @@
 """One question, one answer: what comes back, what is kept, what the next process goes on with."""
 
 import json
+import os
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
+from aura_cli.chat import sessions
+from aura_cli.chat.asking import Assistant, Question
+from aura_cli.chat.model import Wish
 from aura_cli.db.engine import writing
 from aura_cli.db.shared import integrations, subscriptions, users
 from aura_cli.sandbox.openai.state import Model
@@ -183,6 +191,8 @@ def test_the_oldest_turns_go_unsent(desk: Desk) -> None:
     assert ("user", "question 0") not in sent
     assert len(desk.messages()) == 10
     assert desk("ask", "more", "-c", "-n", "--json").json["dropped"] == 0
+    few = desk("ask", "more", "-c", "-n", "--context", "900", "--json").json  # the answer's --max-tokens are not among these
+    assert (few["dropped"] > 0, 400 < few["tokens"] <= 900) == (True, True)
 
 
 def test_many_at_once(desk: Desk) -> None:
@@ -208,6 +218,31 @@ def test_many_at_once(desk: Desk) -> None:
     assert (session.turns, Decimal(session.cost)) == (6, sum(Decimal(one.cost) for one in rows if one.cost))
 
 
+def test_a_turn_in_between(engine: Engine) -> None:
+    """Whoever waits for somebody else's question gets that, too, and no turn is missed."""
+    assistant = Assistant(engine, "ada", None, lambda: datetime.now(UTC), print)
+    first, _ = assistant.ask(Question("start", Wish()), print)
+    with ThreadPoolExecutor(1) as other:
+        with writing(engine) as connection:
+            sessions.hold(connection, first.session)
+            waiting = other.submit(assistant.ask, Question("last", Wish(), first.session), print)
+            time.sleep(0.5)
+            sessions.ask(connection, first.session, "between", "gpt-4o-mini", None)
+        answer, _ = waiting.result(30)
+    assert (answer.dropped, answer.message.number) == (0, 6)
+
+
+def test_what_is_no_text(desk: Desk) -> None:
+    """Bytes on the command line that are no UTF-8 are asked, kept and looked for with signs in their place."""
+    odd = os.fsdecode(b"a\xff")
+    found = desk.ask(f"why {odd}?", "--system", odd)
+    assert found["source"] == "model"
+    assert [one["content"][:5] for one in desk.model.asked[0]["messages"]] == ["a���", "why a"]
+    assert desk.ask("and now?", "--session", f"why {odd}", "--system", odd)["session"] == found["session"]
+    assert desk("search", f"why {odd}", "--json").json
+    assert desk("ask", odd, "--model", odd, "-n").out
+
+
 def test_another_environment(light: Desk) -> None:
     """What was said belongs to one environment: asking from another stops before anything is sent."""
     light("ask", "hello", env={"AURA_ENV": "development"})
@@ -216,7 +251,7 @@ def test_another_environment(light: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--temperature", "3"), ("--max-tokens", "0"), ("--context", "x"), ("--context", "900"), ("--timeout", "0")]
+    "arguments", [("--temperature", "3"), ("--max-tokens", "0"), ("--context", "x"), ("--context", "99"), ("--timeout", "0")]
 )
 def test_options_out_of_range(light: Desk, arguments: tuple[str, ...]) -> None:
     """Told before anything is asked."""

@@ -56,6 +56,9 @@ def test_list_on_a_terminal(light: Desk) -> None:
     code, shown = on_a_terminal([sys.executable, "-m", "aura_cli", "chat", "list"], environment, light.aura.work)
     session = light.sessions()[0].id
     assert (code, session[:8] in shown, session in shown, "…" in shown) == (0, True, False, True)
+    words = [sys.executable, "-m", "aura_cli", "chat", "export", session, "--json"]
+    code, shown = on_a_terminal(words, environment, light.aura.work)
+    assert (code, json.loads(shown)["session"]["id"]) == (0, session)
 
 
 def test_show_and_export(desk: Desk, tmp_path: Path) -> None:
