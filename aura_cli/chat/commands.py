@@ -30,9 +30,7 @@ SYSTEM = typer.Option(None, "--system", metavar="TEXT", help="The system prompt.
 USER = typer.Option(None, "--user", metavar="WHO", help="The session is about this person: the model is told plan and connections.")
 MAX_TOKENS = typer.Option(1000, "--max-tokens", min=1, help="The longest answer.")
 TEMPERATURE = typer.Option(0.7, "--temperature", min=0, max=2, help="How freely it chooses its words.")
-CONTEXT = typer.Option(
-    None, "--context", metavar="TOKENS", min=100, help="What the model gets at most; default what it holds beside the answer."
-)
+CONTEXT = typer.Option(None, "--context", metavar="TOKENS", min=100, help="What the model gets at most; default what it holds.")
 RAW = typer.Option(False, "--raw", help="The text as it comes, no Markdown; so it is in a pipe.")
 NO_FALLBACK = typer.Option(False, "--no-fallback", help="Fail rather than give a canned answer.")
 WAIT = typer.Option(False, "--wait", help="Wait where the rate limit is used up.")
