@@ -264,6 +264,15 @@ def _log_to(console: Console, level: int) -> None:
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("httpcore").setLevel(logging.WARNING)  # each byte on the wire is nobody's question
+    logging.getLogger("httpx").addFilter(_origin_alone)  # it logs whole addresses, in which tokens may stand
+
+
+def _origin_alone(record: logging.LogRecord) -> bool:
+    import httpx  # whoever logs has loaded it
+
+    if isinstance(record.args, tuple):
+        record.args = tuple(f"{part.scheme}://{part.netloc.decode()}/…" if isinstance(part, httpx.URL) else part for part in record.args)
+    return True
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -5,7 +5,6 @@ request is repeated here: a cut connection does not say whether a refresh token 
 """
 
 import json
-import logging
 import re
 import ssl
 import threading
@@ -79,7 +78,6 @@ class Wire:
     _clients: list[httpx.Client] = field(default_factory=list, repr=False)
 
     def __enter__(self) -> Self:
-        logging.getLogger("httpx").addFilter(_origin_alone)  # it logs whole addresses
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -272,9 +270,3 @@ def _whose(provider: Provider | None) -> str:
 def _text(part: Any) -> str:
     """A form's value: tables and lists as JSON."""
     return json.dumps(part, separators=(",", ":"), ensure_ascii=False)
-
-
-def _origin_alone(record: logging.LogRecord) -> bool:
-    if isinstance(record.args, tuple):
-        record.args = tuple(f"{part.scheme}://{part.netloc.decode()}/…" if isinstance(part, httpx.URL) else part for part in record.args)
-    return True

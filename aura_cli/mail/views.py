@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, or_, select
 
+from aura_cli.console import MASK
 from aura_cli.db.engine import reading
 from aura_cli.db.types import among
 from aura_cli.errors import NotFoundError, UsageError
@@ -15,6 +16,7 @@ from aura_cli.mail.asking import MAIL
 from aura_cli.mail.tables import mails, resend_events
 from aura_cli.outbox.tables import outbox
 
+_UNSAID = {"team-invite": {"link"}}  # variables that only a mail's reader gets to see, by template
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -115,7 +117,7 @@ def named(connection: Connection, ids: Sequence[str]) -> list[Mail]:
 
 
 def story(connection: Connection, identifier: str) -> Story:
-    """One mail in full. Raises as `named` does."""
+    """One mail in full, but for what lets its reader in. Raises as `named` does."""
     (mail,) = named(connection, [identifier])
     m, o, e = mails.c, outbox.c, resend_events.c
     key, data, effect = connection.execute(select(m.key, m.data, m.effect).where(m.id == mail.id)).one()
@@ -125,5 +127,6 @@ def story(connection: Connection, identifier: str) -> Story:
         if mail.resend_id
         else []
     )
+    unsaid = {name: MASK for name in data if name in _UNSAID.get(mail.template, ())}
     following = tried.next_try_at if tried and tried.state == "pending" else None
-    return Story(mail, key, data, tried.attempts if tried else 0, following, [Told(*event) for event in events])
+    return Story(mail, key, {**data, **unsaid}, tried.attempts if tried else 0, following, [Told(*event) for event in events])

@@ -90,6 +90,17 @@ def test_the_web_apps_row_and_its_mail(office: Office, web_app: WebApp) -> None:
     assert row.token not in str(deed)
 
 
+def test_the_token_is_shown_nowhere(office: Office, web_app: WebApp) -> None:
+    """Neither where --debug tells of the link that was looked at, nor where the log shows the mail in full."""
+    done = invite(office, "--debug")
+    assert done.exit == 0
+    assert f"HTTP Request: GET http://127.0.0.1:{web_app.port}/…" in done.err
+    identifier = office.row.id
+    shown = [done, office("log", identifier), office("log", identifier, "--json"), office("log", identifier, "--debug")]
+    assert [one for one in shown if rows(office)[0].token in one.out + one.err] == []
+    assert "team = Mina Okafor's workspace" in shown[1].out
+
+
 @pytest.mark.parametrize("answer", [404, 500, 0])
 def test_a_link_that_leads_nowhere(office: Office, web_app: WebApp, answer: int) -> None:
     """Nothing is sent, nothing stays, and it says where it looked, without the token; --unchecked sends it all the same."""
