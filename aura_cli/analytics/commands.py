@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -115,10 +116,14 @@ def _parameters(given: Sequence[str]) -> dict[str, Any]:
         if name in found:
             raise UsageError(f"{name} is given twice")
         try:
-            found[name] = json.loads(text)
+            found[name] = json.loads(text, parse_constant=str, parse_float=_finite)  # NaN and Infinity are words
         except ValueError:
             found[name] = text
     return found
+
+
+def _finite(text: str) -> float | str:
+    return number if isfinite(number := float(text)) else text
 
 
 def _result(body: dict[str, Any], found: Sequence[Problem], *, sent: bool) -> Sent:

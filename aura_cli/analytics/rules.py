@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isfinite
 from typing import Any
 
 MOST_EVENTS, MOST_PARAMETERS, MOST_ITEMS = 25, 25, 200
@@ -112,7 +113,7 @@ def _of_parameters(path: str, parameters: Mapping[str, Any], *, item: bool = Fal
         elif isinstance(value, str):
             if len(value) > (most := _LONGER.get(name, LONGEST_VALUE)):
                 yield Problem(f"{path}.{name}", f"The value is longer than {most} characters.", Code.VALUE_OUT_OF_BOUNDS)
-        elif not isinstance(value, (int, float)) or value != value:
+        elif not isinstance(value, (int, float)) or not isfinite(value):
             yield Problem(f"{path}.{name}", "A value is text or a number.", Code.VALUE_INVALID)
 
 

@@ -74,6 +74,16 @@ def test_validate(aura: Aura, google: Property, env: dict[str, str]) -> None:
     assert google.state.journal == []
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_none(aura: Aura, google: Property, env: dict[str, str], number: str) -> None:
+    """JSON has no such numbers: a value that has to be one is refused, and another is text."""
+    value = f"value={number}"
+    assert aura("analytics", "send", "login", "-p", value, "-p", "currency=EUR", env=env).exit == 2
+    assert aura("analytics", "validate", "login", "-p", value, "-p", "currency=EUR", env=env).exit == 3
+    told = aura("analytics", "validate", "login", "-p", f"score={number}", "--json", env=env).json
+    assert told["params"] == {"score": number}
+
+
 @pytest.mark.parametrize(
     "words", [("login", "-p", "nothing"), ("login", "-p", "=x"), ("login", "-p", "a=1", "-p", "a=2"), ("login", "--user", "nobody at all")]
 )

@@ -55,6 +55,7 @@ def test_what_is_right(event: str, parameters: dict[str, Any]) -> None:
         ("login", {"method": None}, [("events[0].params.method", Code.VALUE_INVALID)]),
         ("login", {"method": {"a": 1}}, [("events[0].params.method", Code.VALUE_INVALID)]),
         ("login", {"score": float("nan")}, [("events[0].params.score", Code.VALUE_INVALID)]),
+        ("login", {"score": float("-inf")}, [("events[0].params.score", Code.VALUE_INVALID)]),
         ("login", {f"p{number}": 1 for number in range(26)}, [("events[0].params", Code.EXCEEDED_MAX_ENTITIES)]),
         ("login", {"value": 1}, [("events[0].params.currency", Code.VALUE_REQUIRED)]),
         ("login", {"value": "1", "currency": "EUR"}, [("events[0].params.value", Code.VALUE_INVALID)]),
