@@ -98,9 +98,14 @@ def try_(
     if runtime.options.dry_run:
         show(ctx, identifier)
         return
+    identify(identifier)
+    if not lacking(runtime.settings):
+        runtime.authorise()
     with Limits(runtime.settings, tell=lambda why: runtime.console.warn(f"Nothing is limited: {why}")) as limits:
         verdicts = [limits.check(limit, identifier) for _ in range(count)]
         unenforced = limits.unenforced
+    if counted := count - unenforced:
+        _note(runtime, "ratelimit.try", identifier, {"limit": limit, "count": counted})
     last, allowed = verdicts[-1], sum(one.allowed for one in verdicts)
     tried = Tried(identifier, limit, count, allowed, count - allowed, unenforced, last.limit, last.remaining, last.reset_at, last.why)
     left = f", {last.remaining} left until {last.reset_at:%H:%M:%S}Z" if last.reset_at else ""
@@ -120,8 +125,6 @@ def reset(
 
     Example: aura ratelimit reset chat:203.0.113.7 -n
     """
-    from hashlib import sha256
-
     runtime: Runtime = ctx.obj
     dry_run, deleted = runtime.options.dry_run, 0
     with Limits(runtime.settings) as limits:
@@ -131,7 +134,7 @@ def reset(
         elif keys:
             runtime.authorise(len(keys))
             deleted = limits.delete(keys)
-            _note(runtime, sha256(identifier.encode()).hexdigest()[:16], deleted)
+            _note(runtime, "ratelimit.reset", identifier, {"counters": deleted})
     done = Reset(identifier, keys, deleted, dry_run)
 
     def counted(number: int) -> str:
@@ -151,10 +154,13 @@ def reset(
         runtime.console.say(CACHES)
 
 
-def _note(runtime: Runtime, whose: str, deleted: int) -> None:
+def _note(runtime: Runtime, what: str, identifier: str, details: dict[str, str | int]) -> None:
     """Of whom only a hash goes into the log: an identifier may be an address."""
+    from hashlib import sha256
+
     from aura_cli.audit.log import record
     from aura_cli.db.engine import writing
 
     with writing(runtime.engine) as connection:
-        record(connection, runtime.settings.operator, "ratelimit.reset", f"sha256:{whose}", details={"counters": deleted})
+        key = f"sha256:{sha256(identifier.encode()).hexdigest()[:16]}"
+        record(connection, runtime.settings.operator, what, key, details=details)

@@ -60,6 +60,10 @@ def test_try_until_it_is_refused(aura: Aura, redis: Upstash, env: dict[str, str]
     assert "over the general limit" in second.err
     other = aura("ratelimit", "try", WHO, "--limit", "auth", env=env)
     assert (other.exit, other.out.split(",")[0]) == (0, "Allowed 1 of 1; the limit is 5 in 60 s")
+    with engine_of(env["DATABASE_URL"]) as engine, reading(engine) as connection:
+        noted = list(connection.execute(select(operator_log).where(operator_log.c.what == "ratelimit.try").order_by(operator_log.c.id)))
+    assert [one.details for one in noted][-2:] == [{"limit": "general", "count": 6}, {"limit": "auth", "count": 1}]
+    assert all(one.key.startswith("sha256:") for one in noted)
 
 
 def test_reset(aura: Aura, redis: Upstash, env: dict[str, str]) -> None:
@@ -92,9 +96,10 @@ def test_nothing_is_configured(aura: Aura) -> None:
     assert aura("ratelimit", "reset", WHO).exit == 4
 
 
-def test_redis_is_away(aura: Aura) -> None:
+def test_redis_is_away(aura: Aura, migrated: None, sqlite_database: str) -> None:
     """A try is allowed, said and counted; what looks says that it could not."""
     env = {"UPSTASH_REDIS_REST_URL": f"http://127.0.0.1:{free_port()}", "UPSTASH_REDIS_REST_TOKEN": "sandbox-token"}
+    env |= {"AURA_ENV": "development", "DATABASE_URL": sqlite_database}
     tried = aura("ratelimit", "try", WHO, "-c", "3", env=env)
     assert (tried.exit, tried.out) == (0, "Allowed 3 of 3, 3 of them without being counted; the limit is 10 in 10 s\n")
     assert tried.err.count("Nothing is limited: Upstash could not be reached") == 1
@@ -105,8 +110,10 @@ def test_redis_is_away(aura: Aura) -> None:
 
 
 def test_production_is_asked_about(aura: Aura, redis: Upstash, env: dict[str, str]) -> None:
-    """Nobody's counters are forgotten in production before somebody agreed."""
+    """Nobody's counters are forgotten, nor anything taken of them, in production before somebody agreed."""
     with Limits(redis.settings) as limits:
+        assert aura("ratelimit", "try", WHO, env={**env, "AURA_ENV": "production"}).exit == 6
+        assert not limits.keys(WHO)
         limits.check(Limit.AUTH, WHO)
         assert aura("ratelimit", "reset", WHO, env={**env, "AURA_ENV": "production"}).exit == 6
         assert limits.keys(WHO)
