@@ -38,5 +38,5 @@ class Turnstile:
 
 def limits(settings: Settings, say: Callable[[str], None]) -> Limits:
     """The limits, which say once why they do not hold where they should: not where nobody configured them. A context manager."""
-    configured = all(settings.get(name) for name in CONFIGURED_BY)
+    configured = any(settings.get(name) for name in CONFIGURED_BY)
     return Limits(settings, lambda reason: say(f"The rate limit is not held: {reason}") if configured else None)

@@ -227,8 +227,9 @@ def test_the_rate_limit() -> None:
 
 
 def test_the_rate_limit_is_away() -> None:
-    """A Redis that is away lets everybody through, and that is said once; without one nothing is said."""
-    for env, count in (({"UPSTASH_REDIS_REST_URL": "http://127.0.0.1:9", "UPSTASH_REDIS_REST_TOKEN": "t"}, 1), ({}, 0)):
+    """A Redis that is away, or half configured, lets everybody through, and that is said once; without one nothing is said."""
+    away = {"UPSTASH_REDIS_REST_URL": "http://127.0.0.1:9", "UPSTASH_REDIS_REST_TOKEN": "t"}
+    for env, count in ((away, 1), ({"UPSTASH_REDIS_REST_TOKEN": "t"}, 1), ({}, 0)):
         told: list[str] = []
         with limits(settings(env), told.append) as held:
             for _ in range(12):
