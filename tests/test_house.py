@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -206,6 +207,15 @@ def test_nothing_heavy_at_start() -> None:
         for one in module.imports
         if one.at_start and one.module.split(".")[0] in HEAVY
     )
+
+
+@pytest.mark.parametrize("name", [module.name for module in MODULES if module.presents])
+def test_nothing_heavy_behind_a_command(name: str) -> None:
+    """What a room's commands import in their turn is light, too."""
+    module = f"aura_cli.{name.removesuffix('.py').replace('/', '.')}"
+    code = f"import sys, {module}; sys.exit(','.join(sorted({HEAVY!r} & sys.modules.keys())) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_only_settings_read_the_environment() -> None:
