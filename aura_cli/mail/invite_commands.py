@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from aura_cli.console import brief
-from aura_cli.errors import AuraError, UsageError
+from aura_cli.errors import AttentionNeeded, AuraError, UsageError
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -82,20 +82,26 @@ def _send(
     runtime.check_binding() if runtime.options.dry_run else runtime.authorise(1)
     with writing(runtime.engine) as connection:
         if reason := suppression.among_these(connection, [address]).get(address.lower()):
-            raise UsageError(f"{address} gets no mail: {reason}", f"If it may again: aura email suppress --remove {address}")
+            raise AttentionNeeded(f"{address} gets no mail: {reason}", f"If it may again: aura email suppress --remove {address}")
+        open_token = invites.token_of(connection, owner, address) if renews else None
+    if open_token and not (unchecked or runtime.options.dry_run):
+        invites.require_answer(shape.replace("{token}", open_token))
+    with writing(runtime.engine) as connection:
         invitation, token = (
             invites.renew(connection, owner, address, now, settings.operator)
             if renews
             else invites.make(connection, owner, address, wanted_role, now, settings.operator)
         )
         wanted = invites.mail(invitation, owner, shape.replace("{token}", token), team)
+        invites.supersede(connection, invitation, "A later mail brings the invitation", but=wanted.key)
         render(wanted.template, wanted.data, app_url=settings.get("NEXT_PUBLIC_APP_URL") or "")
         if runtime.options.dry_run:
             connection.get_transaction().rollback()  # type: ignore[union-attr]
     if runtime.options.dry_run:
         _tell(runtime, invites.Invited(None, owner.id, address, invitation.role, None, None))
         return
-    _check_link(runtime, invitation, wanted.data["link"], renewed=renews, unchecked=unchecked)
+    if not (renews or unchecked):
+        _check_link(runtime, invitation, wanted.data["link"])
     configured = settings.secret("RESEND_API_KEY") is not None
     with writing(runtime.engine) as connection:
         (asked,) = asking.ask(connection, [wanted], state="queued" if configured else "not_configured")
@@ -105,19 +111,16 @@ def _send(
     tell(runtime, asked.id, halted, shown=False)
 
 
-def _check_link(runtime: Runtime, invitation: Invitation, link: str, *, renewed: bool, unchecked: bool) -> None:
+def _check_link(runtime: Runtime, invitation: Invitation, link: str) -> None:
     """Leave nothing behind of a new invitation whose link leads nowhere."""
     from aura_cli.db.engine import writing
     from aura_cli.mail import invites
 
-    if unchecked:
-        return
     try:
         invites.require_answer(link)
     except (AuraError, KeyboardInterrupt):
-        if not renewed:
-            with writing(runtime.engine) as connection:
-                invites.withdraw(connection, invitation)
+        with writing(runtime.engine) as connection:
+            invites.withdraw(connection, invitation)
         raise
 
 

@@ -20,6 +20,7 @@ from aura_cli.errors import ConfigurationError, ConflictError, NotFoundError, Se
 from aura_cli.mail.addresses import digest
 from aura_cli.mail.asking import Wanted
 from aura_cli.mail.rendering import TEMPLATES, checked
+from aura_cli.mail.tables import mails
 from aura_cli.settings import LOOPBACK_HOSTS, Settings
 from aura_cli.users.who import Person
 
@@ -127,6 +128,12 @@ def make(connection: Connection, owner: Person, email: str, role: str, now: date
     return Invitation(str(identifier), owner.id, email, role, "pending", expires_at), token
 
 
+def token_of(connection: Connection, owner: Person, email: str) -> str:
+    """A pending invitation's token. Raises NotFoundError."""
+    token: str = _pending(connection, owner, email).token
+    return token
+
+
 def renew(connection: Connection, owner: Person, email: str, now: datetime, operator: str) -> tuple[Invitation, str]:
     """A pending invitation, good for seven more days, and its token. Raises NotFoundError."""
     row = _pending(connection, owner, email)
@@ -141,7 +148,17 @@ def revoke(connection: Connection, owner: Person, email: str, operator: str) -> 
     row = _pending(connection, owner, email)
     connection.execute(team_invites.update().where(team_invites.c.id == row.id).values(status="revoked"))
     _note(connection, operator, "email.invite.revoke", str(row.id), owner, email, row.role)
-    return Invitation(str(row.id), owner.id, row.email, row.role, "revoked", row.expires_at)
+    revoked = Invitation(str(row.id), owner.id, row.email, row.role, "revoked", row.expires_at)
+    supersede(connection, revoked, "The invitation was revoked")
+    return revoked
+
+
+def supersede(connection: Connection, invitation: Invitation, why: str, but: str = "") -> None:
+    """End an invitation's mails that wait and were never tried, except the one with the key `but`; `why` stands in their rows."""
+    m = mails.c
+    mine = m.key.startswith(f"{TEMPLATE}:{invitation.id}:") & (m.key != but)
+    waiting = m.state.in_(("queued", "not_configured")) & m.first_try_at.is_(None)
+    connection.execute(mails.update().where(mine, waiting).values(state="failed", error=why, state_at=utc_now()))
 
 
 def withdraw(connection: Connection, invitation: Invitation) -> None:
@@ -159,7 +176,7 @@ def mail(invitation: Invitation, owner: Person, link: str, team: str | None) -> 
         "link": link,
         "expires_on": invitation.expires_at.date().isoformat(),
     }
-    about = f"{invitation.id}:{int(invitation.expires_at.timestamp())}"
+    about = f"{invitation.id}:{invitation.expires_at:%Y%m%dT%H%M%S.%f}"
     return Wanted(TEMPLATE, invitation.email, checked(TEMPLATES[TEMPLATE], data), None, about)
 
 

@@ -147,6 +147,40 @@ def test_one_invitation_is_open_at_a_time(office: Office, web_app: WebApp) -> No
     assert [one.status for one in rows(office)] == ["revoked", "pending"]
 
 
+def test_a_link_that_leads_nowhere_renews_nothing(office: Office, web_app: WebApp) -> None:
+    """The open invitation stays as it was, and nothing is sent."""
+    assert invite(office).exit == 0
+    before = rows(office)
+    web_app.answers = 500
+    assert invite(office, "--resend").exit == 7
+    assert rows(office) == before
+    assert len(office.post.mails) == 1
+    assert invite(office, "--resend", "--unchecked").exit == 0
+    assert len(office.post.mails) == 2
+
+
+@pytest.mark.parametrize("hindered", [True, False])
+def test_a_mail_that_still_waits(office: Office, web_app: WebApp, hindered: bool) -> None:
+    """It does not go out beside the one of --resend, and not at all after --revoke."""
+    away = {} if hindered else {"RESEND_API_KEY": "", "RESEND_API_URL": ""}
+
+    def wait(*more: str) -> None:
+        if hindered:
+            office.post.suffers("daily_quota_exceeded")
+        assert invite(office, *more, **away).exit == (7 if hindered else 0)
+
+    wait()
+    assert invite(office, "--resend").exit == 0
+    office("retry")
+    assert len(office.post.mails) == 1
+    wait("--resend")
+    assert invite(office, "--revoke").exit == 0
+    office("retry")
+    assert len(office.post.mails) == 1
+    assert office.states == {"sent": 1, "failed": 2}
+    assert [row.error for row in office.rows] == ["A later mail brings the invitation", None, "The invitation was revoked"]
+
+
 def test_an_expired_one_makes_room(office: Office, web_app: WebApp) -> None:
     """It is marked so, as the web app does, and a new one is made."""
     assert invite(office).exit == 0
@@ -164,7 +198,7 @@ def test_who_cannot_be_invited(office: Office, web_app: WebApp) -> None:
     assert invite(office, email="person1@example.com").exit == 6
     office.suppress(RAVI)
     refused = invite(office)
-    assert refused.exit == 2
+    assert refused.exit == 3
     assert "gets no mail" in refused.err
     assert invite(office, email="ravi@example.com\r\nBcc: x@example.com").exit == 2
     assert invite(office, "--role", "owner", email="new@example.com").exit == 2
