@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ class Terminal:
         while cue not in plain(self.seen[self._read :]):
             assert time.monotonic() < until, f"{cue!r} did not come: {self.seen[-2000:]!r}"
             assert self.hear(0.2), f"{cue!r} did not come before the end: {self.seen[-2000:]!r}"
-        self._read = len(self.seen)
+        ends = range(self._read, len(self.seen))  # no further than the cue: what came with it is for the next one
+        self._read += bisect_left(ends, True, key=lambda end: cue in plain(self.seen[self._read : end]))
 
     def hear(self, timeout: float) -> bool:
         """Take in what comes within `timeout` seconds; False once the program is gone."""

@@ -66,7 +66,7 @@ def test_credentials_stay_here(light: Desk) -> None:
         talk.wait("masked")
         talk.wait("you>")
         for typed, shown in (
-            ("why does whsec_abcdefgh123456 and hunter22secret fail", "fail"),
+            ("why does whsec_abcdefgh123456 and hunter22secret fail", "You said:"),
             ("/title my hunter22secret", "Title: my ****"),
             ("/system keep hunter22secret", "sets this system prompt"),
             ("again", "You said: again"),
@@ -172,7 +172,11 @@ def test_resized(light: Desk, talk: Terminal) -> None:
     talk.wait("you>")
     talk.type(CTRL_D)
     assert talk.end() == 0
-    assert len(light.messages()) == 4
+    [_, answer, _, _] = light.messages()
+    assert answer.content.count("A rather long paragraph") == 30
+    shown = " ".join(talk.text.split())
+    assert "A rather long paragraph of words that wraps. A rather long" in shown
+    assert shown.index("The end.") < shown.index("You said: again")
 
 
 def test_two_conversations_in_one_session(desk: Desk) -> None:
