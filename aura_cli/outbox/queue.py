@@ -17,19 +17,20 @@ from aura_cli.db.types import among, moved_by, utc_now
 from aura_cli.outbox.tables import outbox
 
 CLAIM_SECONDS = 300
-ATTEMPTS = 12  # with the waits below: a little over a day
+ATTEMPTS = 16  # with the waits below: a little over a day
 FIRST_WAIT, LONGEST_WAIT = 15, 4 * 3600  # seconds, doubling
 
 
 @dataclass(frozen=True)
 class Effect:
-    """One claimed row: what is to happen (`kind`, `payload`), under which `key`, for which time (`attempt`, from 1)."""
+    """One row claimed by `owner`: what is to happen (`kind`, `payload`), under which `key`, for which time (`attempt`, from 1)."""
 
     id: int
     kind: str
     key: str
     payload: dict[str, Any]
     attempt: int
+    owner: str = ""
 
 
 def enqueue(connection: Connection, kind: str, key: str, payload: dict[str, Any]) -> bool:
@@ -61,7 +62,7 @@ def claim(connection: Connection, owner: str, *, limit: int = 50, kinds: Sequenc
     chosen = select(o.id).where(wanted).order_by(o.id).limit(limit).with_for_update(skip_locked=True)
     taken = {"state": "sending", "lease_owner": owner, "lease_expires_at": moved_by(utc_now(), CLAIM_SECONDS), "attempts": o.attempts + 1}
     statement = outbox.update().where(o.id.in_(chosen)).values(taken).returning(o.id, o.kind, o.key, o.payload, o.attempts)
-    return sorted((Effect(*row) for row in connection.execute(statement)), key=lambda effect: effect.id)
+    return sorted((Effect(*row, owner) for row in connection.execute(statement)), key=lambda effect: effect.id)
 
 
 def settle(
@@ -87,10 +88,16 @@ def settle(
     elif final or (counts and effect.attempt >= ATTEMPTS):
         settled |= {"state": "dead", "done_at": utc_now()}
     else:
-        wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (effect.attempt - 1)) if wait is None else wait
+        wait = wait_after(effect.attempt) if wait is None else wait
         settled |= {"state": "pending", "next_try_at": moved_by(utc_now(), ceil(wait)), "attempts": effect.attempt - (not counts)}
     mine = and_(o.id == effect.id, o.state == "sending", o.lease_owner == owner)
     return connection.execute(outbox.update().where(mine).values(settled)).rowcount == 1
+
+
+def wait_after(attempt: int) -> int:
+    """Seconds from a try that failed (counted from 1) to the next."""
+    seconds: int = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1))
+    return seconds
 
 
 def free_the_dead(connection: Connection, kinds: Sequence[str]) -> int:

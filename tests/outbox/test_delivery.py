@@ -6,7 +6,7 @@ from contextlib import suppress
 from sqlalchemy import Engine, select, update
 
 from aura_cli.db.engine import reading, writing
-from aura_cli.outbox.queue import ATTEMPTS, Effect, claim, enqueue, settle
+from aura_cli.outbox.queue import ATTEMPTS, Effect, claim, enqueue, settle, wait_after
 from aura_cli.outbox.tables import outbox
 
 
@@ -72,6 +72,11 @@ def test_failures_wait_and_end(engine: Engine) -> None:
         assert take(engine, "one") == []
         make_due(engine)
     assert (state_of(engine, "a"), state_of(engine, "b")) == ("dead", "dead")
+
+
+def test_how_long_it_is_tried() -> None:
+    """A little over a day, in which a receiver that is away for a night has come back."""
+    assert 24 < sum(wait_after(attempt) for attempt in range(1, ATTEMPTS)) / 3600 < 25
 
 
 def test_an_effect_lives_and_dies_with_its_transaction(engine: Engine) -> None:
