@@ -5,7 +5,7 @@ a day Resend has forgotten the key: then what is not known to have been sent is 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -55,8 +55,15 @@ class Settled:
 def prepare(connection: Connection, effect: Effect, letterhead: Letterhead, *, configured: bool) -> Prepared | Settled:
     """What an outbox row asks for now; what is sent is stored with it before, in the caller's transaction.
 
-    Raises ConfigurationError where no mail can be made at all.
+    Where the claim has run out and somebody else goes on with it, there is nothing to send. Raises ConfigurationError where no mail can
+    be made at all.
     """
+    o = outbox.c
+    mine = (o.id == effect.id) & (o.state == "sending") & (o.lease_owner == effect.owner)
+    payload = connection.execute(select(o.payload).where(mine).with_for_update()).scalar()
+    if payload is None:
+        return Settled()
+    effect = replace(effect, payload=payload)
     rows = _members(connection, effect)
     if kept := effect.payload.get("request"):
         return _repeated(connection, rows, kept)

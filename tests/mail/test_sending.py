@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -350,6 +351,23 @@ def test_one_who_died_after_the_answer(office: Office) -> None:
     office.make_due()
     assert office("retry").exit == 0
     assert (office.row.state, len(office.post.mails)) == ("sent", 1)
+
+
+def test_a_claim_that_ran_out_before_the_request_was_made(office: Office) -> None:
+    """Whoever has it now sends it; the one who was slow sends nothing, and changes nothing."""
+    office.people(1)
+    office.ask("subscription_confirmation:sub_1", CONFIRMATION)
+    with writing(office.engine) as connection:
+        late = claim(connection, "one", kinds=("mail",))
+    office.make_due()
+    with writing(office.engine) as connection:
+        assert claim(connection, "two", kinds=("mail",))
+    mailing = office.mailing()
+    with mailing.opened():
+        list(mailing.deliver(late, Event()))
+    assert office.post.mails == []
+    assert "request" not in office.payloads[0]
+    assert office.row.first_try_at is None
 
 
 def test_two_who_ask_again_at_once(office: Office) -> None:
