@@ -69,7 +69,7 @@ def revive(engine: Engine, ids: Sequence[str], operator: str) -> None:
     """Let mails go out that had ended, and those that wait at once."""
     with writing(engine) as connection:
         rows = connection.execute(select(mails.c.id, mails.c.state).where(among(mails.c.id, ids))).all()
-        asking.requeue(connection, [row.id for row in rows if row.state in REVIVED])
+        asking.requeue(connection, ids, REVIVED)
         for row in rows:
             record(connection, operator, "email.retry", row.id, details={"was": row.state})
     make_due(engine, [row.id for row in rows if row.state == "queued"])

@@ -1,7 +1,7 @@
 """Mail that somebody asks for: a row a mail, made once a key, and the outbox rows that it goes out with, in the caller's transaction."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -101,15 +101,15 @@ def enqueue(connection: Connection, some: Sequence[tuple[str, str]], *, together
     return effects
 
 
-def requeue(connection: Connection, ids: Iterable[str], *, state: str = "queued") -> set[str]:
-    """Let mails go out again as new requests, whatever became of them; returns the keys of their outbox rows.
+def requeue(connection: Connection, ids: Iterable[str], states: Collection[str]) -> set[str]:
+    """Let those of the mails that are in one of `states` now go out again as new requests; returns the keys of their outbox rows.
 
-    Those that wait are left to it: two who ask at once make one request.
+    Two who ask at once make one request: who comes second finds them in another state, waiting or sent.
     """
     m = mails.c
-    ended = select(m.id, m.key).where(among(m.id, ids), m.state != "queued")
+    ended = select(m.id, m.key).where(among(m.id, ids), m.state.in_(states))
     rows = connection.execute(ended.order_by(m.created_at, m.id).with_for_update()).all()
-    values = {"state": state, "state_at": utc_now(), "error": None, "resend_id": None, "sent_at": None, "first_try_at": None}
+    values = {"state": "queued", "state_at": utc_now(), "error": None, "resend_id": None, "sent_at": None, "first_try_at": None}
     connection.execute(mails.update().where(among(m.id, [row.id for row in rows])).values(values))
     return set(enqueue(connection, [(row.id, row.key) for row in rows], together=len(rows) > 1, again=True).values())
 

@@ -104,7 +104,7 @@ def ask(
     with writing(engine) as connection:
         asked = asking.ask(connection, some, batch=batch, state="queued" if configured else "not_configured")
         if configured and (resumed := [one.id for one in asked if one.state in _RESUMED]):
-            asking.requeue(connection, resumed)
+            asking.requeue(connection, resumed, _RESUMED)
         if new := [one for one in asked if one.is_new]:
             about = batch or new[0].id
             addresses = {"address": digest(some[0].address)} if not together else {}

@@ -12,7 +12,8 @@ from sqlalchemy import select, update
 from aura_cli.audit.tables import operator_log
 from aura_cli.db.engine import reading, writing
 from aura_cli.errors import AuraError, ConfigurationError, UnreachableError
-from aura_cli.mail.again import revive
+from aura_cli.mail.again import REVIVED, revive
+from aura_cli.mail.asking import requeue
 from aura_cli.mail.sending import ASKS_STRIPE, Mailing
 from aura_cli.outbox.carrying import Carried, Carrier
 from aura_cli.outbox.queue import ATTEMPTS, claim
@@ -379,6 +380,15 @@ def test_two_who_ask_again_at_once(office: Office) -> None:
     assert [state for state, *_ in office.effects] == ["dead", "pending"]
     assert office("retry").exit == 0
     assert len(office.post.mails) == 1
+
+
+def test_who_asks_again_second_finds_it_sent(office: Office) -> None:
+    """However long ago they looked at its state: it is theirs no more."""
+    assert office(*WELCOME).exit == 0
+    with writing(office.engine) as connection:
+        for states in (REVIVED, ("not_configured",)):
+            assert requeue(connection, [office.row.id], states) == set()
+    assert (office.row.state, len(office.effects)) == ("sent", 1)
 
 
 def test_other_effects_are_left_alone(office: Office) -> None:
