@@ -6,6 +6,7 @@ Whatever ends it in between, power included, the question is there, and of the a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -199,11 +200,8 @@ class Assistant:
 
     def _keep(self, session: str, number: int, reply: Reply) -> None:
         """A database that is away for a moment does not end an answer: `settle` stores it whole."""
-        try:
-            with writing(self.engine) as connection:
-                sessions.keep(connection, session, number, storable(reply.text))
-        except SQLAlchemyError:
-            self.say("What has come so far could not be stored; it is tried again")
+        with suppress(SQLAlchemyError), writing(self.engine) as connection:
+            sessions.keep(connection, session, number, storable(reply.text))
 
     def _outcome(self, question: Question, reply: Reply, cause: BaseException | None, duration_ms: int) -> Outcome:
         text, why = storable(reply.text), _why(cause)
@@ -240,6 +238,7 @@ class Assistant:
             known = translate(error)
             if known is None:
                 raise
+            known.message = f"The answer could not be stored: {known.message}"
             return known
         return None
 

@@ -174,8 +174,7 @@ def _question(runtime: Runtime, wanted: _Wanted, text: str) -> Question:
 
 def _without_credentials(runtime: Runtime, prompt: str) -> str:
     """No key of ours, and nothing that looks like one, is told to a model or kept among what was said."""
-    configured = runtime.settings  # the console knows their values from then on
-    del configured
+    runtime.console.secrets = tuple(runtime.settings.secret_values())  # a run that has asked for no setting yet knows none
     masked = runtime.console.redact(prompt)
     if masked != prompt:
         runtime.console.say("What looks like a credential was masked before it was sent")

@@ -46,6 +46,8 @@ def known(model: str) -> Known:
 
 def cost(model: str, usage: Usage, day: date) -> Decimal | None:
     """US dollars, exactly, for an answer given on that day (UTC); None where the table has no price for it."""
+    if model.removeprefix("openai/") in _table()["apart"]:
+        return None
     prices = [one for one in _prices() if one.model == _usual(model) and one.since <= day]
     price = max(prices, key=lambda one: one.since, default=None)
     if price is None or (price.up_to is not None and usage.input_tokens > price.up_to):

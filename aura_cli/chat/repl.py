@@ -113,8 +113,12 @@ class Repl:
 
     def _new(self, rest: str) -> None:
         del rest
+        if self.question.session is None:  # what it is about, and its system prompt, are still to come
+            self.say("The next question begins a new session anyway")
+            return
+        about = ", about nobody" if self.question.user_id else ""
         self.question = replace(self.question, session=None, user_id=None)
-        self.say("The next question begins a new session")
+        self.say(f"The next question begins a new session{about}, with the usual system prompt")
 
     def _model(self, rest: str) -> None:
         if rest:

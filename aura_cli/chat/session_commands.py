@@ -119,7 +119,9 @@ def export(
     with reading(runtime.engine) as connection:
         chosen = sessions.find(connection, session)
         written = lines(Transcript(chosen, sessions.messages(connection, chosen.id)), form)
-        if out:
+        if out and runtime.options.dry_run:
+            runtime.console.say(f"{out} would be written: {chosen.title}")
+        elif out:
             _write(out, written)
             runtime.console.say(f"{out}: {chosen.title}")
         elif runtime.console.is_terminal and not runtime.options.as_json:

@@ -147,7 +147,12 @@ def test_prices() -> None:
     short = replace(usage, input_tokens=100_000, cached_tokens=0)
     assert prices.cost("gpt-5.6-luna", short, date(2026, 7, 29)) == Decimal("0.1") + 6
     assert prices.cost("gpt-5.6-luna", short, date(2026, 7, 30)) == Decimal("0.02") + Decimal("1.2")
-    for name, spent, day in (("gpt-5.6-luna", usage, today), ("gpt-4o-mini", usage, date(2024, 1, 1)), ("anthropic/x", usage, today)):
+    for name, spent, day in (
+        ("gpt-5.6-luna", usage, today),
+        ("gpt-4o-mini", usage, date(2024, 1, 1)),
+        ("anthropic/x", usage, today),
+        ("gpt-4o-2024-05-13", usage, today),
+    ):
         assert prices.cost(name, spent, day) is None
     assert prices.dollars(prices.cost("gpt-4o-mini", Usage(1, 0, 0, 0), today) or Decimal(9)) == "0.00000015"
     assert (prices.dollars(Decimal("1E+2")), prices.dollars(Decimal("0.600")), prices.dollars(Decimal(0))) == ("100", "0.6", "0")

@@ -80,6 +80,8 @@ def test_show_and_export(desk: Desk, tmp_path: Path) -> None:
         for role, state in (("user", "complete"), ("assistant", "complete"), ("user", "complete"), ("assistant", "interrupted"))
     ]
     out = tmp_path / "talk.md"
+    assert "would be written" in desk("export", "is it", "-o", str(out), "-n").err
+    assert not out.exists()
     desk("export", "is it", "-o", str(out))
     assert out.read_text() == desk("export", "is it").out
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
