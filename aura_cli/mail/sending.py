@@ -28,7 +28,7 @@ from aura_cli.transport import Service
 
 FROM = "AURA <noreply@moreaura.ai>"  # the web app's own default
 SOON = 2.0  # seconds until what failed for the first time is tried again
-PATIENCE = 60.0  # seconds that a command waits where Resend asks for a slower pace
+PATIENCE = 60.0  # seconds that a command waits where Resend asks for a slower pace, or somebody else has what it is to send
 PLAN = "AURA"  # where nobody says what a plan is called
 ASKS_STRIPE = 4  # tries in which a mail waits for what Stripe calls a plan, where it is only away
 
@@ -154,15 +154,21 @@ def _failed(effect: Effect, prepared: Prepared, failure: Failure) -> Outcome:
     return Outcome(effect, error, wait=wait, halts=failure.error if failure.halts else None, note=forgets)
 
 
+def _under_way(mailing: Mailing, effects: Sequence[str]) -> bool:
+    with reading(mailing.engine) as connection:
+        return queue.under_way(connection, mailing.kind, effects)
+
+
 def carry(
     mailing: Mailing, effects: Sequence[str], on_carried: Callable[[Carried], None] = lambda one: None, *, tries_for: float = 0.0
 ) -> list[Carried]:
     """Carry these outbox rows out now; what became of each, at last.
 
-    Where Resend asks for a slower pace it waits; for `tries_for` seconds it also waits for further tries of what failed. Raises what
-    keeps all from being sent for longer: a quota, a key that is refused.
+    Where Resend asks for a slower pace it waits, and for who is at one of them already, such as a listener; for `tries_for` seconds it
+    also waits for further tries of what failed. Raises what keeps all from being sent for longer: a quota, a key that is refused.
     """
     carrier, stop, done, idle = Carrier(mailing.engine, mailing, effects), threading.Event(), dict[str, Carried](), 0.0
+    patience = PATIENCE if effects else 0.0
     while True:
         carried = carrier.once(stop, on_carried)
         done |= {one.key: one for one in carried}
@@ -175,6 +181,9 @@ def carry(
         elif tries_for > 0 and (waits := [one.wait or queue.FIRST_WAIT for one in done.values() if one.state == "pending"]):
             wait = min(waits)
             tries_for -= wait
+        elif patience > 0 and _under_way(mailing, effects):
+            wait = 1.0
+            patience -= wait
         else:
             return list(done.values())
         stop.wait(ceil(wait) + 0.1)  # the outbox counts in whole seconds

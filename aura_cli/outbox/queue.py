@@ -94,6 +94,13 @@ def settle(
     return connection.execute(outbox.update().where(mine).values(settled)).rowcount == 1
 
 
+def under_way(connection: Connection, kind: str, keys: Sequence[str]) -> bool:
+    """Whether somebody has a claim on one of these effects that has not run out."""
+    o = outbox.c
+    claimed = and_(o.kind == kind, among(o.key, keys), o.state == "sending", o.lease_expires_at > utc_now())
+    return connection.execute(select(o.id).where(claimed).limit(1)).first() is not None
+
+
 def wait_after(attempt: int) -> int:
     """Seconds from a try that failed (counted from 1) to the next."""
     seconds: int = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1))

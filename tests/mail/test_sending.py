@@ -1,6 +1,7 @@
 """One mail to one person: asked for once, sent once, whatever Resend says and whenever somebody dies."""
 
 import json
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -15,8 +16,9 @@ from aura_cli.errors import AuraError, ConfigurationError, UnreachableError
 from aura_cli.mail.again import REVIVED, revive
 from aura_cli.mail.asking import requeue
 from aura_cli.mail.sending import ASKS_STRIPE, Mailing
+from aura_cli.mail.status import note_sent
 from aura_cli.outbox.carrying import Carried, Carrier
-from aura_cli.outbox.queue import ATTEMPTS, claim
+from aura_cli.outbox.queue import ATTEMPTS, claim, settle
 from aura_cli.outbox.tables import outbox
 from aura_cli.settings import Settings
 from tests.mail.office import Office, user_id
@@ -352,6 +354,28 @@ def test_one_who_died_after_the_answer(office: Office) -> None:
     office.make_due()
     assert office("retry").exit == 0
     assert (office.row.state, len(office.post.mails)) == ("sent", 1)
+
+
+def test_a_listener_has_it_already(office: Office) -> None:
+    """A command that finds its mail in other hands tells how it went there."""
+    assert office(*WELCOME, RESEND_API_URL="http://127.0.0.1:9").exit == 8
+    office.make_due()
+    with writing(office.engine) as connection:
+        (effect,) = claim(connection, "elsewhere:1:2:3:4", kinds=("mail",))
+
+    def sends() -> None:
+        with writing(office.engine) as connection:
+            assert settle(connection, "elsewhere:1:2:3:4", effect)
+            note_sent(connection, {office.row.id: "sent-elsewhere"})
+
+    with ThreadPoolExecutor(1) as pool:
+        command = pool.submit(office, *WELCOME, "--json")
+        time.sleep(2.5)
+        assert not command.done()
+        sends()
+        done = command.result()
+    assert (done.exit, done.json["state"]) == (0, "sent"), done.err
+    assert office.post.mails == []
 
 
 def test_a_claim_that_ran_out_before_the_request_was_made(office: Office) -> None:
