@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from aura_cli.audit.log import record
 from aura_cli.db.engine import reading, writing
@@ -26,10 +26,28 @@ class Retried:
     states: dict[str, int]
 
 
-def waiting(engine: Engine) -> list[str]:
-    """The mails that wait, the oldest first."""
+def waiting(engine: Engine, *, due: bool = False) -> list[str]:
+    """The mails that wait, the oldest first; of them those whose turn it is where only what is `due` is asked for."""
+    statement = select(mails.c.id).where(mails.c.state == "queued").order_by(mails.c.created_at)
+    if due:
+        statement = statement.where(mails.c.effect.in_(select(outbox.c.key).where(_pending(due=True))))
     with reading(engine) as connection:
-        return list(connection.execute(select(mails.c.id).where(mails.c.state == "queued").order_by(mails.c.created_at)).scalars())
+        return list(connection.execute(statement).scalars())
+
+
+def unmade(engine: Engine, *, due: bool) -> int:
+    """How many mails were asked for while events were handled, wait, and have no row yet."""
+    statement = select(func.count()).where(
+        _pending(due=due), outbox.c.key.not_in(select(mails.c.effect).where(mails.c.effect.is_not(None)))
+    )
+    with reading(engine) as connection:
+        return connection.execute(statement).scalar_one()
+
+
+def _pending(*, due: bool) -> ColumnElement[bool]:
+    o = outbox.c
+    pending = (o.kind == MAIL) & (o.state == "pending")
+    return pending & (o.next_try_at <= utc_now()) if due else pending
 
 
 def make_due(engine: Engine, ids: Sequence[str] | None = None) -> None:

@@ -117,11 +117,12 @@ def retry(
         raise UsageError(f"What is {state} was sent", "aura email send … --again sends it once more")
     runtime.settings.require("RESEND_API_KEY", "mail is sent with it")
     found = again.waiting(runtime.engine) if not (ids or state or batch) else _chosen(runtime, wanted, anew=anew)
+    tried = again.waiting(runtime.engine, due=True) if due else found
     if runtime.options.dry_run:
         runtime.check_binding()
-        _retried(runtime, again.Retried(len(found), campaign.states(runtime.engine, found)), "Nothing was sent.")
+        _retried(runtime, again.Retried(len(tried), campaign.states(runtime.engine, tried)), "Nothing was sent.")
         return
-    runtime.authorise(len(found))
+    runtime.authorise(len(tried) + (0 if ids or state or batch else again.unmade(runtime.engine, due=due)))
     if ids or state or batch:
         again.revive(runtime.engine, found, runtime.settings.operator)
     elif not due:
@@ -215,7 +216,8 @@ def suppress(
             connection.get_transaction().rollback()  # type: ignore[union-attr]
     now = "gets mail" if remove else "gets no mail"
     would = "would be changed" if runtime.options.dry_run else "it is changed"
-    runtime.console.say(f"{address} {now}: {would if changed else 'it was so already'}.")
+    said = f"{address} {now}: {would if changed else 'it was so already'}."
+    runtime.console.result(suppression.Ruling(address, remove, changed), lambda: [said])
 
 
 def prune(

@@ -23,6 +23,15 @@ class Suppressed:
     mail: str | None
 
 
+@dataclass(frozen=True)
+class Ruling:
+    """What somebody said of an address, and whether it was otherwise before."""
+
+    address: str
+    gets_mail: bool
+    changed: bool
+
+
 def suppress(connection: Connection, address: str, reason: str, mail: str | None = None) -> bool:
     """Send nothing to an address any more; False where that is so already."""
     row = {"address": address.lower(), "reason": reason, "mail": mail}

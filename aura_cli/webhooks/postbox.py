@@ -35,9 +35,6 @@ class Postbox:
         app.router.add_post(self.path, self._receive)
 
     async def _receive(self, request: web.Request) -> web.Response:
-        if self._under_way >= _AT_ONCE:
-            return _answer(Reply(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is on its way already"))
-        self._under_way += 1
         try:
             async with asyncio.timeout(_SECONDS):
                 body = await request.content.read(_LARGEST + 1)
@@ -46,12 +43,20 @@ class Postbox:
             if len(body) > _LARGEST:
                 return _answer(Reply(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"))
             headers = {name.lower(): value for name, value in request.headers.items()}
-            return _answer(Reply(*await asyncio.to_thread(self.take, headers, body)))
+            return _answer(await self._taken(headers, body))
         except TimeoutError:
             return _answer(Reply(HTTPStatus.REQUEST_TIMEOUT, "The body did not come in time"))
         except Exception as error:  # noqa: BLE001 (whoever sent it comes again)
             LOG.warning("What came to %s could not be stored: %s", self.path, translate(error) or type(error).__name__)
             return _answer(Reply(HTTPStatus.SERVICE_UNAVAILABLE, "It was not stored: come again"))
+
+    async def _taken(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        """What is here whole counts, so that whoever connects and says nothing keeps nobody out."""
+        if self._under_way >= _AT_ONCE:
+            return Reply(HTTPStatus.SERVICE_UNAVAILABLE, "Too much is on its way already")
+        self._under_way += 1
+        try:
+            return Reply(*await asyncio.to_thread(self.take, headers, body))
         finally:
             self._under_way -= 1
 

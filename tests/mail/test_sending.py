@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from aura_cli.audit.tables import operator_log
 from aura_cli.db.engine import reading, writing
 from aura_cli.errors import AuraError, ConfigurationError, UnreachableError
-from aura_cli.mail.again import REVIVED, revive
+from aura_cli.mail.again import REVIVED, revive, unmade
 from aura_cli.mail.asking import requeue
 from aura_cli.mail.sending import ASKS_STRIPE, Mailing
 from aura_cli.mail.status import note_sent
@@ -164,6 +164,19 @@ def test_a_quota_stops(office: Office, quota: str) -> None:
     assert office("retry", "--due").exit == 9  # it is not its turn
     assert office("retry").exit == 0
     assert (office.row.state, len(office.post.mails)) == ("sent", 1)
+
+
+def test_what_a_dry_retry_counts(office: Office) -> None:
+    """All that waits, or with --due what would be tried now."""
+    assert office(*WELCOME, RESEND_API_URL="http://127.0.0.1:9").exit == 8
+    office.sql(f"UPDATE {'' if 'sqlite' in office.url else 'aura_ops.'}outbox SET next_try_at = '2999-01-01T00:00:00.000000Z'")
+    assert office("retry", "-n", "--json").json["mails"] == 1
+    assert office("retry", "--due", "-n", "--json").json["mails"] == 0
+    office.make_due()
+    assert office("retry", "--due", "-n", "--json").json["mails"] == 1
+    office.ask("subscription_confirmation:sub_1", CONFIRMATION)
+    assert unmade(office.engine, due=True) == 1
+    assert office.post.mails == []
 
 
 @pytest.mark.parametrize("key", ["re_wrong_key_of_a_test", "re_\u2028"])

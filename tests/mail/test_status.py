@@ -3,7 +3,9 @@
 import base64
 import itertools
 import json
+import socket
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -128,7 +130,9 @@ def test_addresses_that_get_no_more(sent: tuple[Office, str], kind: str, more: d
 
 def test_what_a_person_suppressed_stays(office: Office) -> None:
     """Resend's own list does not open what somebody here has closed; it is listed, and they can open it."""
-    office.suppress("mina@example.com")
+    for changed in (True, False):
+        ruled = office("suppress", "mina@example.com", "--json").json
+        assert ruled == {"address": "mina@example.com", "gets_mail": False, "changed": changed}
     assert tell(office, event("suppression.removed", None, email="mina@example.com")) == 200
     listed = office("suppressed", "--json").json
     assert [(one["address"], one["reason"]) for one in listed] == [("mina@example.com", "operator")]
@@ -236,6 +240,16 @@ def test_while_the_secret_is_changed() -> None:
     for secret in ("whsec_", "whsec_***", ""):
         with pytest.raises(ConfigurationError, match="RESEND_WEBHOOK_SECRET"):
             svix.key_of(secret)
+
+
+def test_who_connects_and_says_nothing(office: Office) -> None:
+    """A dozen of them keep Resend's webhook waiting no longer than none does."""
+    more = {"RESEND_WEBHOOK_SECRET": SECRET, "NEXT_PUBLIC_APP_URL": "http://127.0.0.1:9"}
+    with serving(office.aura, office.url, "--workers", "1", env={**office.post.env, **more}) as served, ExitStack() as silent:
+        for _ in range(12):
+            line = silent.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=10))
+            line.sendall(b"POST /api/webhooks/resend HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n")
+        assert served.send(b"POST /api/webhooks/resend HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}").status == 400
 
 
 def test_on_the_listener(office: Office) -> None:
