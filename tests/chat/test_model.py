@@ -253,6 +253,18 @@ def test_limited(light: Desk) -> None:
     assert len(light.messages()) == 4
 
 
+def test_waited_for(light: Desk) -> None:
+    """`ask --wait` says that it waits, and is answered; it need not where a window has just ended."""
+    with upstash() as redis, limits(redis.settings, print) as held:
+        for _ in range(3):
+            used_up(held, "ada")
+            if "waiting" in light("ask", "hello", "--wait", env=redis.env).err:
+                break
+        else:
+            pytest.fail("it never waited")
+    assert light.messages()[-1].state == "complete"
+
+
 def test_no_model_without_a_key() -> None:
     """Nobody to ask; a key with odd characters is a configuration error, not a crash."""
     assert model_of(settings({})) is None

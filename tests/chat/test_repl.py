@@ -199,6 +199,28 @@ def test_two_conversations_in_one_session(desk: Desk) -> None:
     assert [one.number for one in desk.messages()] == list(range(1, 11))
 
 
+def test_two_conversations_at_once(desk: Desk) -> None:
+    """Questions that are asked in one session at the same time are both answered, and each answer follows its question."""
+    session = desk.ask("start")["session"]
+    desk.model.says("Both are heard", times=0, delay=1)
+    with (
+        terminal(desk.aura, "chat", "repl", "--session", session, env=desk.env) as one,
+        terminal(desk.aura, "chat", "repl", "--session", session, env=desk.env) as other,
+    ):
+        one.wait("you>")
+        other.wait("you>")
+        one.type("the one" + ENTER)
+        other.type("the other" + ENTER)
+        for talk in (one, other):
+            talk.wait("Both are heard")
+            talk.wait("you>")
+    rows = desk.messages()
+    assert [(row.number, row.role, row.state) for row in rows] == [(n, ("assistant", "user")[n % 2], "complete") for n in range(1, 7)]
+    assert {row.content for row in rows if row.role == "user"} == {"start", "the one", "the other"}
+    asked, answered = desk.model.state.journal[1:], [row.content for row in rows[3::2]]
+    assert (len(asked), answered) == (2, ["Both are heard"] * 2)
+
+
 def test_trouble_does_not_end_it(light: Desk, talk: Terminal) -> None:
     """A stream that breaks off and a model that is away are told, and the conversation goes on."""
     light.model.says("one two three", trouble="cut", after=2)
