@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Integer, Text, bindparam, text
 
 from aura_cli.chat.sessions import storable
-from aura_cli.chat.tables import SEARCHED
+from aura_cli.chat.tables import PIECE, SEARCHED
 from aura_cli.db.engine import is_sqlite, reading
 from aura_cli.db.types import Id, UtcTime
 from aura_cli.errors import UsageError
@@ -20,11 +20,12 @@ from aura_cli.errors import UsageError
 START, END = "»", "«"
 _TERM = re.compile(r'(-?)"([^"]*)"?|(\S+)')
 _RESULT: dict[str, Any] = {"session": Id, "title": Text(), "number": Integer(), "role": Text(), "created_at": UtcTime(), "snippet": Text()}
+_TEXT = f"regexp_replace(left(m.content, {SEARCHED}), {', '.join(PIECE)})"
 _POSTGRESQL = f"""
     SELECT m.session, s.title, m.number, m.role, m.created_at,
-           ts_headline('simple', left(m.content, {SEARCHED}), query, 'StartSel={START}, StopSel={END}, MaxWords=18, MinWords=6') AS snippet
+           ts_headline('simple', {_TEXT}, query, 'StartSel={START}, StopSel={END}, MaxWords=18, MinWords=6') AS snippet
       FROM websearch_to_tsquery('simple', :query) AS query, aura_ops.chat_messages m JOIN aura_ops.chat_sessions s ON s.id = m.session
-     WHERE to_tsvector('simple'::regconfig, left(m.content, {SEARCHED})) @@ query AND m.created_at >= :since
+     WHERE to_tsvector('simple'::regconfig, {_TEXT}) @@ query AND m.created_at >= :since
      ORDER BY m.created_at DESC, m.id DESC LIMIT :most"""
 _SQLITE = f"""
     SELECT m.session, s.title, m.number, m.role, m.created_at, snippet(chat_search, 0, '{START}', '{END}', '…', 14) AS snippet

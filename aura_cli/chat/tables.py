@@ -6,6 +6,11 @@ from aura_cli.db.shared import METADATA, OPS
 from aura_cli.db.types import Id, Serial, UtcTime, utc_now
 
 SEARCHED = 200_000  # characters of a message: PostgreSQL's tsvector ends at a megabyte, and would refuse the message
+PIECE = (
+    "'(\\S{200})'",
+    "'\\1 '",
+    "'g'",
+)  # words end there at the latest: PostgreSQL reads a long one with underscores for minutes
 
 chat_sessions = Table(
     "chat_sessions",
@@ -50,6 +55,9 @@ chat_messages = Table(
 )
 Index(
     "chat_messages_words",
-    func.to_tsvector(literal_column("'simple'::regconfig"), func.left(chat_messages.c.content, literal_column(str(SEARCHED)))),
+    func.to_tsvector(
+        literal_column("'simple'::regconfig"),
+        func.regexp_replace(func.left(chat_messages.c.content, literal_column(str(SEARCHED))), *map(literal_column, PIECE)),
+    ),
     postgresql_using="gin",
 ).ddl_if(dialect="postgresql")  # SQLite has the FTS5 table `chat_search` for it, which the migration makes

@@ -22,7 +22,8 @@ SEARCH = (
     " INSERT INTO chat_search(chat_search, rowid, content) VALUES ('delete', old.id, old.content);"
     " INSERT INTO chat_search(rowid, content) VALUES (new.id, new.content); END",
 )
-WORDS = "CREATE INDEX chat_messages_words ON aura_ops.chat_messages USING gin (to_tsvector('simple'::regconfig, left(content, 200000)))"
+WORDS = r"""CREATE INDEX chat_messages_words ON aura_ops.chat_messages
+    USING gin (to_tsvector('simple'::regconfig, regexp_replace(left(content, 200000), '(\S{200})', '\1 ', 'g')))"""
 
 
 def upgrade() -> None:

@@ -167,6 +167,17 @@ def test_a_prompt_of_a_megabyte(desk: Desk, tmp_path: Path) -> None:
     assert desk("search", "0000007", "--json").json
 
 
+def test_a_prompt_of_one_word(desk: Desk) -> None:
+    """A megabyte without a space is taken or refused as any other, and what was said beside it is found."""
+    word = "aB3_" * 250_000
+    assert "tokens or more" in desk("ask", input=word, exit=2).err
+    desk.model.says("a remarkable word")
+    desk.model.state.models["gpt-4.1"] = Model("gpt-4.1-2025-04-14", 2_000_000, 32_768)
+    desk("ask", "--model", "gpt-4.1", input=word)
+    assert desk.messages()[0].content == word
+    assert len(desk("search", "remarkable", "--json").json) == 1
+
+
 def test_standard_input_is_closed(light: Desk) -> None:
     """A prompt that was to come from there is missing; one on the command line is enough."""
     for arguments, code in (([], 2), (["hello"], 0)):
