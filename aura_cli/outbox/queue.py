@@ -62,7 +62,8 @@ def claim(connection: Connection, owner: str, *, limit: int = 50, kinds: Sequenc
     chosen = select(o.id).where(wanted).order_by(o.id).limit(limit).with_for_update(skip_locked=True)
     taken = {"state": "sending", "lease_owner": owner, "lease_expires_at": moved_by(utc_now(), CLAIM_SECONDS), "attempts": o.attempts + 1}
     statement = outbox.update().where(o.id.in_(chosen)).values(taken).returning(o.id, o.kind, o.key, o.payload, o.attempts)
-    return sorted((Effect(*row, owner) for row in connection.execute(statement)), key=lambda effect: effect.id)
+    taken_now = [Effect(row.id, row.kind, row.key, row.payload, row.attempts, owner) for row in connection.execute(statement)]
+    return sorted(taken_now, key=lambda effect: effect.id)
 
 
 def settle(
