@@ -58,17 +58,16 @@ def ask(
     *,
     batch: str | None = None,
     state: str = "queued",
-    errors: dict[str, str] | None = None,
 ) -> list[Asked]:
     """Make the rows of mails that nobody asked for before, and find those of the others; in their order, each key once.
 
-    New ones of state `queued` get their outbox rows: one each, or with `batch` one for up to a hundred. `errors` (key → why) makes a
-    row `failed`, and one with another state than `queued` is only kept.
+    New ones of state `queued` get their outbox rows: one each, or with `batch` one for up to a hundred. One with another
+    state than `queued` is only kept.
     """
     unique = {one.key: one for one in wanted}
     made: dict[str, str] = {}
     for chunk in chunks(list(unique.values()), _CHUNK):
-        rows = [_row(one, batch, state, (errors or {}).get(one.key)) for one in chunk]
+        rows = [_row(one, batch, state) for one in chunk]
         statement = upsert(connection, mails).on_conflict_do_nothing(index_elements=["key"]).returning(mails.c.key, mails.c.id)
         made |= dict(connection.execute(statement, rows).all())
     m = mails.c
@@ -119,7 +118,7 @@ def chunks(some: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (some[start : start + size] for start in range(0, len(some), size))
 
 
-def _row(one: Wanted, batch: str | None, state: str, error: str | None) -> dict[str, Any]:
+def _row(one: Wanted, batch: str | None, state: str) -> dict[str, Any]:
     return {
         "id": str(uuid4()),
         "key": one.key,
@@ -128,6 +127,5 @@ def _row(one: Wanted, batch: str | None, state: str, error: str | None) -> dict[
         "address": one.address,
         "data": one.data,
         "batch": batch,
-        "state": "failed" if error else state,
-        "error": error,
+        "state": state,
     }

@@ -29,7 +29,6 @@ ORDER = (
     ("complained",),
 )
 STATES = tuple(state for group in ORDER for state in group)
-OPEN = ORDER[0]
 MAIL_TAG = "mail"  # each message bears the id of its row
 _RANK = {state: rank for rank, group in enumerate(ORDER) for state in group}
 _STATE_OF = {

@@ -28,6 +28,10 @@ def user_id(number: int) -> str:
     return str(UUID(int=number + (4 << 76) + (8 << 60)))
 
 
+# as handling an event asks for a mail
+CONFIRMATION = {"template": "subscription_confirmation", "user_id": user_id(1), "subscription": "sub_1", "price": None}
+
+
 @dataclass
 class Office:
     """`office("send", …)` is `aura email send …`; `other` are further variables, empty ones hide."""
