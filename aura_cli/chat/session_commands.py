@@ -29,8 +29,9 @@ SINCE = typer.Option(None, "--since", metavar="WHEN", help="Only from then on: 3
 def add_to(app: typer.Typer) -> None:
     """Make these commands part of the group."""
     app.command("list")(list_)
+    app.command()(show)
     app.command(context_settings={"ignore_unknown_options": True})(search)  # -test is a word that is not wanted
-    for command in (show, export, delete, prune):
+    for command in (export, delete, prune):
         app.command()(command)
 
 
