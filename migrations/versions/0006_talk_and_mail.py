@@ -14,13 +14,19 @@ TABLES = ("chat_sessions", "chat_messages", "mails", "suppressions", "resend_eve
 # FTS5 over the messages' own text (https://www.sqlite.org/fts5.html#external_content_tables): triggers keep it in step.
 SEARCH = (
     "CREATE VIRTUAL TABLE chat_search USING fts5(content, content='chat_messages', content_rowid='id', tokenize='unicode61')",
-    "CREATE TRIGGER chat_search_insert AFTER INSERT ON chat_messages BEGIN"
-    " INSERT INTO chat_search(rowid, content) VALUES (new.id, new.content); END",
-    "CREATE TRIGGER chat_search_delete AFTER DELETE ON chat_messages BEGIN"
-    " INSERT INTO chat_search(chat_search, rowid, content) VALUES ('delete', old.id, old.content); END",
-    "CREATE TRIGGER chat_search_update AFTER UPDATE OF content ON chat_messages BEGIN"
-    " INSERT INTO chat_search(chat_search, rowid, content) VALUES ('delete', old.id, old.content);"
-    " INSERT INTO chat_search(rowid, content) VALUES (new.id, new.content); END",
+    (
+        "CREATE TRIGGER chat_search_insert AFTER INSERT ON chat_messages BEGIN"
+        " INSERT INTO chat_search(rowid, content) VALUES (new.id, new.content); END"
+    ),
+    (
+        "CREATE TRIGGER chat_search_delete AFTER DELETE ON chat_messages BEGIN"
+        " INSERT INTO chat_search(chat_search, rowid, content) VALUES ('delete', old.id, old.content); END"
+    ),
+    (
+        "CREATE TRIGGER chat_search_update AFTER UPDATE OF content ON chat_messages BEGIN"
+        " INSERT INTO chat_search(chat_search, rowid, content) VALUES ('delete', old.id, old.content);"
+        " INSERT INTO chat_search(rowid, content) VALUES (new.id, new.content); END"
+    ),
 )
 WORDS = r"""CREATE INDEX chat_messages_words ON aura_ops.chat_messages
     USING gin (to_tsvector('simple'::regconfig, regexp_replace(left(content, 200000), '(\S{200})', '\1 ', 'g')))"""
