@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VERSION_TABLE = "aura_version"
 BOUND_SINCE = "0002"  # the version that brought the binding
-HEAD = "0006"
+HEAD = "0007"
 _UPGRADE_LOCK = 0x61757261  # any fixed number: it names the upgrade among PostgreSQL's advisory locks
 
 

@@ -1,9 +1,9 @@
-"""What we remember of Privy's users beside the web app's columns, and where a scan puts them down."""
+"""What we remember of Privy's users beside the web app's columns, where a scan puts them down, who was merged and who was erased."""
 
 from sqlalchemy import BigInteger, Column, Index, Table, Text
 
 from aura_cli.db.shared import METADATA, OPS
-from aura_cli.db.types import Id, Json, UtcTime
+from aura_cli.db.types import Id, Json, UtcTime, utc_now
 
 privy_users = Table(
     "privy_users",
@@ -30,5 +30,32 @@ staged_users = Table(  # a scan's batches; a user who comes twice in one scan st
     Column("created", BigInteger),
     Column("failure", Text),  # why this user cannot be taken over
     Index("staged_users_batch", "scan_id", "batch"),  # not the DID too: an index of texts would take a third of the time of a scan
+    schema=OPS,
+)
+user_aliases = Table(  # a DID whose person was merged into another one: no sync makes a row of it again
+    "user_aliases",
+    METADATA,
+    Column("privy_id", Text, primary_key=True),
+    Column("user_id", Id, nullable=False),  # what the row's id was
+    Column("into_id", Id, nullable=False),
+    Column("at", UtcTime(), server_default=utc_now(), nullable=False),
+    Index("user_aliases_into", "into_id"),
+    schema=OPS,
+)
+erasures = Table(  # the receipt of an erasure: nothing of the person
+    "erasures",
+    METADATA,
+    Column("id", Id, primary_key=True),
+    Column("at", UtcTime(), server_default=utc_now(), nullable=False),
+    Column("operator", Text, nullable=False),
+    Column("counts", Json, nullable=False),  # rows by room
+    schema=OPS,
+)
+erased_ids = Table(  # what an erased person was known by elsewhere: no sync, no event brings it back
+    "erased_ids",
+    METADATA,
+    Column("hash", Text, primary_key=True),  # SHA-256, in hex
+    Column("kind", Text, nullable=False),  # privy, stripe
+    Column("erasure", Id, nullable=False),
     schema=OPS,
 )

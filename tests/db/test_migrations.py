@@ -28,7 +28,7 @@ PACKAGE = Path(aura_cli.__file__).parent
 
 # How names begin of what no table tells: full-text search, and Alembic's own.
 BY_HAND = ("aura_version", "chat_search", "chat_messages_words")
-BEFORE = "0005"  # what a downgrade from HEAD leads to
+BEFORE = "0006"  # what a downgrade from HEAD leads to
 
 
 def version(engine: Engine) -> str | None:
@@ -56,7 +56,7 @@ def test_up_twice_down_and_up(bare_engine: Engine) -> None:
     require_current(bare_engine)
     assert downgrade(bare_engine).after == BEFORE
     assert upgrade(bare_engine).before == BEFORE
-    assert [downgrade(bare_engine).after for _ in range(5)] == [BEFORE, "0004", "0003", "0002", "0001"]
+    assert [downgrade(bare_engine).after for _ in range(6)] == [BEFORE, "0005", "0004", "0003", "0002", "0001"]
     assert (upgrade(bare_engine, dry_run=True).after, version(bare_engine)) == (HEAD, "0001")
     assert tables(bare_engine, OPS) == {"aura_version"}
     with pytest.raises(ConfigurationError, match="older"):

@@ -1,0 +1,1 @@
+"""Jobs that a clock starts: time limits, one at a time, alerts, check-ins, figures."""
