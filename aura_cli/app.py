@@ -39,6 +39,7 @@ COMMANDS = {  # name → where it is (a Typer app, or a function to be one comma
     "analytics": ("aura_cli.analytics.commands:app", "Google Analytics: send an event, check one."),
     "keys": ("aura_cli.vault.commands:app", "The key that seals tokens: where it is used, a new one, rotation."),
     "env": ("aura_cli.environment.commands:app", "What this database belongs to."),
+    "completions": ("aura_cli.completions.commands:app", "Completion in bash, zsh, fish and PowerShell; the manual page."),
     "db": ("aura_cli.db.commands:app", "The database: upgrade, status, check."),
 }
 ALIASES = {"serve": "serve-webhooks"}
