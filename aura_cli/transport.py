@@ -52,6 +52,8 @@ class Service:
     rate: Rate
     describe: Callable[[bytes], str] = lambda body: ""
     timeout: float = 30.0  # seconds without a byte
+    attempts: int = ATTEMPTS  # at what may be tried again
+    observe: Callable[[httpx.Response], object] = lambda answer: None  # sees every answer of a call, good or not
     stop: threading.Event = field(default_factory=threading.Event)
     _client: httpx.Client | None = field(default=None, repr=False)
 
@@ -105,7 +107,7 @@ class Service:
         What is sent is `json`, `form` (form-encoded; a list's elements under one name each), `content` as it is, or nothing.
         """
         assert self._client is not None, "use the service as a context manager"
-        attempts = ATTEMPTS if repeatable or (repeatable is None and method == "GET") else 1
+        attempts = self.attempts if repeatable or (repeatable is None and method == "GET") else 1
         for attempt in range(1, attempts + 1):
             self.rate.wait(self.stop)
             if self.stop.is_set():
@@ -121,6 +123,7 @@ class Service:
                     raise self._unreachable(error, safe=attempts > 1) from error
                 self.stop.wait(_backoff(attempt))
                 continue
+            self.observe(answer)
             if answer.is_success:
                 return self._body(answer, method, path)
             if answer.status_code not in _AGAIN or attempt == attempts:
