@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import FrameType
@@ -178,7 +179,7 @@ def run(argv: Sequence[str]) -> int:
             except Exception as error:
                 _forget_details(error)
                 if not isinstance(error, (AuraError, BrokenPipeError)) and not _known(error):
-                    runtime.report(error)
+                    runtime.report(error, _verb(arguments.rest))
                 raise
     except (KeyboardInterrupt, Terminated) as stop:
         console.warn(str(stop) or "Stopped at a safe point; nothing is half-written.")
@@ -215,6 +216,17 @@ def _invoke(words: list[str], runtime: Runtime) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     return 0
+
+
+def _verb(words: Sequence[str]) -> str:
+    """The command's name out of a command line, without anything that a person gave it."""
+    command, names = root(), ["aura"]
+    with suppress(Exception):  # what could not be imported before cannot be now
+        for word in words:
+            if not isinstance(command, TyperGroup) or (found := command.get_command(Context(command), word)) is None:
+                break
+            command, names = found, [*names, word]
+    return " ".join(names)
 
 
 def _usage(error: ClickException) -> str:

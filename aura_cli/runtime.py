@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aura_cli.integrations.catalogue import Catalogue
     from aura_cli.integrations.wire import Wire
     from aura_cli.mail.sending import Mailing
+    from aura_cli.reporting import Reporter
     from aura_cli.transport import Service
     from aura_cli.vault.keyring import KeyRing
     from aura_cli.webhooks.postbox import Postbox
@@ -218,18 +219,25 @@ class Runtime:
 
         return account(self.stripe)
 
-    def report(self, error: Exception) -> None:
-        """Tell Sentry of an unforeseen error, where it is configured."""
+    @cached_property
+    def reporter(self) -> Reporter:
+        """Who tells Sentry, where it is configured. Raises ConfigurationError for a rate that is none."""
+        from aura_cli.reporting import Reporter, rate
+
+        dsn, share = self.settings.get("NEXT_PUBLIC_SENTRY_DSN"), rate(self.settings.get("AURA_TRACES_SAMPLE_RATE"))
+        reporter = Reporter(dsn, self.settings.environment or "production", self.console.redact, share)
+        self._open.callback(reporter.close)
+        return reporter
+
+    def report(self, error: Exception, where: str) -> None:
+        """Tell Sentry of an unforeseen error, where it is configured; `where` is the command."""
         from contextlib import suppress
 
         from aura_cli.errors import AuraError
 
         with suppress(AuraError):  # settings that cannot be read have been told of already
-            dsn = self.settings.get("NEXT_PUBLIC_SENTRY_DSN")
-            if dsn:
-                from aura_cli.reporting import report
-
-                report(error, dsn, self.settings.environment, self.console.redact)
+            if self.settings.get("NEXT_PUBLIC_SENTRY_DSN"):
+                self.reporter.error(error, where)
 
     @property
     def sealed_columns(self) -> tuple[Column[str], ...]:

@@ -66,6 +66,7 @@ KNOWN: Mapping[str, Known] = {
     "AURA_FORWARD_URL": Known("Where events that stop servers go on to, signed anew.", credential="STRIPE_WEBHOOK_SECRET"),
     "AURA_INVITE_URL": Known("The shape of an invitation's link."),
     "AURA_ALERT_TO": Known("Who is told when something changes for the worse."),
+    "AURA_TRACES_SAMPLE_RATE": Known("The share of traces that goes to Sentry, from 0 to 1; default 1."),
     "AURA_PROVIDERS_DIR": Known("Provider files that add or override.", credential="INTEGRATION_ENCRYPTION_KEY"),
     "AURA_PUBLIC_URL": Known("The listener's public address; default `NEXT_PUBLIC_APP_URL`.", credential="INTEGRATION_ENCRYPTION_KEY"),
     "STRIPE_API_BASE": Known("Where Stripe lives.", credential="STRIPE_SECRET_KEY"),
@@ -91,6 +92,7 @@ SURROUNDINGS: Mapping[str, str] = {  # read from the process environment alone
     "PGSERVICE": "libpq's: the service that fills in what `DATABASE_URL` leaves out.",
 }
 _SCREEN = "BROWSER DISPLAY WAYLAND_DISPLAY SSH_CONNECTION SSH_CLIENT SSH_TTY WSL_DISTRO_NAME WSL_INTEROP container".split()
+_FOLDERS = "SHELL HOME USERPROFILE XDG_DATA_HOME XDG_CONFIG_HOME ZDOTDIR".split()
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost", "")
 
 
@@ -106,6 +108,11 @@ class Environment(StrEnum):
 def screen() -> dict[str, str]:
     """What the process environment says of whether, and with what, a browser can be opened here."""
     return {name: os.environ[name] for name in _SCREEN if os.environ.get(name)}
+
+
+def own_folders() -> dict[str, str]:
+    """What the process environment says of the login shell, and of where a person keeps programs' data and configuration."""
+    return {name: os.environ[name] for name in _FOLDERS if os.environ.get(name)}
 
 
 def foreign_environment() -> dict[str, str]:

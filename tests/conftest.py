@@ -9,7 +9,7 @@ import pytest
 
 from tests.parts.sampling import WHOLE
 
-pytest_plugins = ["tests.parts.migrated", "tests.parts.postgres", "tests.parts.program"]
+pytest_plugins = ["tests.parts.kent", "tests.parts.migrated", "tests.parts.postgres", "tests.parts.program"]
 
 CI = os.environ.get("CI") == "true"
 
