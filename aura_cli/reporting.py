@@ -19,7 +19,7 @@ from aura_cli.errors import ConfigurationError
 
 FLUSH_SECONDS = 2.0
 AGAIN_SECONDS = 60.0  # how long an error that was told is not told again: who tries again and again fails again and again
-MOST_KEYS = 20
+MOST_KEYS, LONGEST_WHY = 20, 300
 MONITOR_MARGIN = 10  # minutes that a job may begin late: Sentry's `checkin_margin`
 Status = Literal["in_progress", "ok", "error"]
 
@@ -28,7 +28,7 @@ _IDS = r"(?:evt|cus|sub|in|cs_test|cs_live|pi|ch|price|re)_|[0-9a-f]{8}(?:-[0-9a
 _OPAQUE = re.compile(rf"(?<![\w.~+-])(?!{_IDS})(?=[A-Za-z_.~+=-]*\d)(?=[\d_.~+=-]*[A-Za-z])[\w.~+=-]{{20,}}")
 
 
-@dataclass
+@dataclass(eq=False)
 class Reporter:
     """Sentry's project at `dsn`, or nobody (None): then nothing happens. Nothing here ever raises: a report must not hide what it reports.
 
@@ -59,8 +59,9 @@ class Reporter:
     def dead_letters(self, where: str, kind: str, notes: Mapping[str, str | None]) -> None:
         """What was given up: `notes` is key → why; `kind` (an event type, a deliverer) makes one issue of Sentry's."""
         if notes and (sdk := self._sdk()):
-            some = dict(list(notes.items())[:MOST_KEYS])
-            facts = {"count": len(notes), "keys": list(some), "why": [why for why in some.values() if why]}
+            some = list(notes.items())[:MOST_KEYS]
+            whys = {why.splitlines()[0][:LONGEST_WHY]: None for _, why in some if why}  # a database's later lines quote the row
+            facts = {"count": len(notes), "keys": [key for key, _ in some], "why": list(whys)}
             self._capture(sdk, f"Given up: {kind}", where, facts, [where, kind, "dead"])
 
     def check_in(

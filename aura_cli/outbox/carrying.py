@@ -20,6 +20,7 @@ from aura_cli.db.leases import identity
 from aura_cli.errors import AuraError
 from aura_cli.outbox import queue
 from aura_cli.outbox.queue import Effect
+from aura_cli.reporting import SILENT, Reporter
 
 LOG = logging.getLogger("aura_cli.outbox")
 IDLE_SECONDS = 1.0
@@ -82,12 +83,13 @@ class Carried:
 class Carrier:
     """Takes what is due out of the outbox to one deliverer. Several may run at once, in threads and on machines.
 
-    `keys` are the only ones to take, where they are given.
+    `keys` are the only ones to take, where they are given. `reporter` is told of what is given up.
     """
 
     engine: Engine
     deliverer: Deliverer
     keys: Sequence[str] = ()
+    reporter: Reporter = SILENT
     owner: str = field(default_factory=identity)
     _told: float = float("-inf")
     _rounds: float = float("-inf")
@@ -123,6 +125,8 @@ class Carrier:
             for outcome in self.deliverer.deliver(effects, stop):
                 done.append(self._settle(outcome))
                 on_carried(done[-1])
+                if done[-1].state == "dead":
+                    self.reporter.dead_letters("aura outbox", self.deliverer.kind, {done[-1].key: done[-1].error})
             if done and done[-1].halts:
                 break
         return done

@@ -10,6 +10,7 @@ from time import monotonic
 from sqlalchemy import Engine
 
 from aura_cli.outbox.carrying import Carried, Carrier, Deliverer
+from aura_cli.reporting import SILENT, Reporter
 from aura_cli.transport import Service
 from aura_cli.webhooks.batch import Surroundings
 from aura_cli.webhooks.inbox import Handled
@@ -32,6 +33,7 @@ class Crew:
     size: int
     deliverers: Sequence[Deliverer] = ()
     on_handled: Callable[[Sequence[Handled]], None] = lambda handled: None
+    reporter: Reporter = SILENT
     wake: Event = field(default_factory=Event)
     _stop: Event = field(default_factory=Event)
     _threads: list[Thread] = field(default_factory=list)
@@ -72,7 +74,10 @@ class Crew:
             pass
 
     def _carriers(self) -> list[Carrier]:
-        return [Carrier(self.engine, one) for one in self.deliverers]
+        return [Carrier(self.engine, one, reporter=self.reporter) for one in self.deliverers]
 
     def _workers(self) -> list[Worker]:
-        return [Worker(self.engine, self.stripe, self.surroundings, on_handled=self.on_handled) for _ in range(self.size)]
+        return [
+            Worker(self.engine, self.stripe, self.surroundings, on_handled=self.on_handled, reporter=self.reporter)
+            for _ in range(self.size)
+        ]

@@ -22,6 +22,7 @@ from aura_cli.analytics.effects import KIND as ANALYTICS
 from aura_cli.db.migrate import require_current
 from aura_cli.errors import AuraError, ConfigurationError
 from aura_cli.outbox.carrying import Deliverer
+from aura_cli.reporting import SILENT, Reporter
 from aura_cli.transport import Service
 from aura_cli.webhooks.batch import Handlers, Surroundings
 from aura_cli.webhooks.crew import Crew
@@ -244,22 +245,23 @@ def make_app(
     clock: Callable[[], float] = time.time,
     links: Pages | None = None,
     pages: Sequence[Pages] = (),
+    reporter: Reporter = SILENT,
 ) -> web.Application:
     """An application that takes Stripe's webhooks at `path` and says at `/healthz` that it is alive; nothing runs before it starts.
 
     `engine` is one of `aura_cli.db.engine.connect`, on a database of this program's schema (`aura db upgrade`); `secrets` is label →
-    signing secret; `livemode` None takes
-    live and test events, else those of the other mode are refused. So many `workers`, threads of this process, handle what is stored:
-    they ask `stripe` how things are now, and without it believe the events; `handlers` are yours; with `forwards` the events that stop
-    servers go into the outbox; the `deliverers` carry out what is in there; `links` answers under `/connect/`, `pages` elsewhere. As a
-    sub-application its paths stand below its prefix. It raises ConfigurationError when it starts on a database with another schema.
+    signing secret; `livemode` None takes live and test events, else those of the other mode are refused. So many `workers`, threads of
+    this process, handle what is stored: they ask `stripe` how things are now, and without it believe the events; `handlers` are yours;
+    with `forwards` the events that stop servers go into the outbox; the `deliverers` carry out what is in there; `links` answers under
+    `/connect/`, `pages` elsewhere; `reporter` tells Sentry. As a sub-application its paths stand below its prefix. It raises
+    ConfigurationError when it starts on a database with another schema.
     """
     if not secrets or not all(isinstance(secret, str) and secret for secret in dict(secrets).values()):
         raise ConfigurationError("A listener needs a signing secret, and none may be empty: anybody could sign with that", "Is it set?")
     limits, metrics = limits or Limits(), Metrics()
     forwards = forwards or any(one.kind == FORWARD for one in deliverers)
     counts = any(one.kind == ANALYTICS for one in deliverers)
-    crew = Crew(engine, stripe, Surroundings(forwards, handlers or Handlers(), counts), workers, deliverers)
+    crew = Crew(engine, stripe, Surroundings(forwards, handlers or Handlers(), counts), workers, deliverers, reporter=reporter)
     intake = Intake(engine, metrics, secrets, limits.intake, crew.wake.set)
     listener = Listener(path, intake, metrics, secrets, livemode, limits, trusted_proxies, clock)
     app = web.Application(client_max_size=limits.body)

@@ -110,6 +110,7 @@ def serve_webhooks(
         trusted_proxies=trusted_proxies,
         links=_links(runtime),
         pages=pages,
+        reporter=runtime.reporter,
     )
     with ExitStack() as beside:
 
@@ -150,7 +151,9 @@ def work(
     owner, since = _owner(runtime, wanted)
     stripe = runtime.stripe if runtime.settings.stripe_mode else None
     counts = any(one.kind == ANALYTICS for one in deliverers)
-    crew = Crew(runtime.engine, stripe, Surroundings(forwards_to is not None, counts=counts), workers, deliverers)
+    crew = Crew(
+        runtime.engine, stripe, Surroundings(forwards_to is not None, counts=counts), workers, deliverers, reporter=runtime.reporter
+    )
     runtime.console.say(f"{_granting(runtime, owner, since).replace('the', 'The', 1)}.")  # aura's name is never capitalised
     if stripe is None:
         runtime.console.say("STRIPE_SECRET_KEY is not set: events are believed, though they may be late.")

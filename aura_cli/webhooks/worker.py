@@ -6,6 +6,7 @@ from this machine, and nothing of an event is written before everything of it is
 
 import logging
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,13 +16,14 @@ from time import monotonic
 from sqlalchemy import Connection, Engine
 
 from aura_cli.db.engine import writing
-from aura_cli.db.failures import translate
+from aura_cli.db.failures import forget_details, translate
 from aura_cli.db.leases import identity
 from aura_cli.errors import AuraError, NotFoundError, UnreachableError
+from aura_cli.reporting import SILENT, Reporter
 from aura_cli.subscriptions import customers, keeping
 from aura_cli.subscriptions.stripe import Customer
 from aura_cli.transport import Service
-from aura_cli.webhooks import inbox, subjects
+from aura_cli.webhooks import inbox, persons, subjects
 from aura_cli.webhooks.envelope import BadEvent
 from aura_cli.webhooks.events import HANDLED
 from aura_cli.webhooks.handling import Surroundings, handle
@@ -45,13 +47,17 @@ def utc_now() -> datetime:
 
 @dataclass
 class Worker:
-    """One worker. Without `stripe` events are believed, youngest first. `on_handled` is told of every batch that was committed."""
+    """One worker. Without `stripe` events are believed, youngest first. `on_handled` is told of every batch that was committed.
+
+    `reporter` gets a trace of each batch, what was given up, and what nobody foresaw.
+    """
 
     engine: Engine
     stripe: Service | None
     surroundings: Surroundings = field(default_factory=Surroundings)
     clock: Callable[[], datetime] = utc_now
     on_handled: Callable[[Sequence[Handled]], None] = lambda handled: None
+    reporter: Reporter = SILENT
     owner: str = field(default_factory=identity)
     hold_seconds: float = inbox.LEASE_SECONDS / 4  # how often leases begin anew while Stripe is asked
     _rounds: float = float("-inf")
@@ -66,7 +72,12 @@ class Worker:
         size = limit or (ASKING_BATCH if self.stripe else BATCH)
         with writing(self.engine) as connection:
             events = inbox.claim(connection, self.owner, limit=size, ids=ids)
-        return self._handle(events) if events else []
+        if not events:
+            return []
+        with self.reporter.trace("aura webhooks", "queue.process") as facts:
+            handled = self._handle(events)
+            facts |= {"events": len(events), **Counter(one.state for one in handled)}
+        return handled
 
     def run(self, stop: threading.Event, wake: threading.Event | None = None) -> None:
         """Work until `stop` is set; idle, look again twice a second or when `wake` is set. What is claimed is finished or given back."""
@@ -81,6 +92,7 @@ class Worker:
                 pause = IDLE_SECONDS
             except Exception as error:  # noqa: BLE001 (a worker outlives whatever happens to one batch)
                 LOG.warning("The webhook worker could not go on, and tries again: %s", translate(error) or error)
+                self._report(error)
                 pause = min(LONGEST_PAUSE, pause * 2)
                 owing = not self._give_back()
             if wake is not None and pause == IDLE_SECONDS:
@@ -113,6 +125,7 @@ class Worker:
                 inbox.settle(connection, self.owner, handled)
             again = []
         self.on_handled(handled)
+        self._report_dead(handled)
         return [*handled, *(self._handle(again) if again else ())]  # somebody wrote meanwhile: what Stripe said may be older than that
 
     def _together(self, events: Sequence[Event]) -> tuple[list[Handled], list[Event]]:
@@ -144,6 +157,19 @@ class Worker:
             if self.stripe is not None:
                 holding.join()
 
+    def _report(self, error: Exception) -> None:
+        if not isinstance(error, AuraError) and translate(error) is None:
+            forget_details(error)
+            self.reporter.error(error, "aura webhooks")
+
+    def _report_dead(self, handled: Sequence[Handled]) -> None:
+        dead: dict[str, dict[str, str | None]] = defaultdict(dict)
+        for one in handled:
+            if one.state == "dead":
+                dead[one.event.type][one.event.id] = one.note
+        for kind, notes in dead.items():
+            self.reporter.dead_letters("aura webhooks", kind, notes)
+
     def _give_back(self) -> bool:
         """Let others have what is claimed and not finished; False where that failed: the leases end by themselves."""
         try:
@@ -157,24 +183,29 @@ class Worker:
 
 @dataclass(frozen=True)
 class View:
-    """A batch of events as Stripe sees them. `versions` is None where Stripe was not asked."""
+    """A batch of events as Stripe sees them; `erased` are of erased people. `versions` is None where Stripe was not asked."""
 
     looks: Sequence[Look]
     others: Sequence[Event]
     bad: Sequence[Handled]
+    erased: Sequence[Event]
     fresh: dict[str, Customer]
     versions: dict[str, int] | None
 
     def handle(self, connection: Connection, surroundings: Surroundings, now: datetime) -> tuple[list[Handled], list[Event]]:
         handled, again = handle(connection, self.looks, self.others, self.fresh, self.versions, surroundings, now)
-        return [*handled, *self.bad], again
+        return [*handled, *persons.ignored(connection, self.erased), *self.bad], again
 
 
 def look(engine: Engine, stripe: Service | None, events: Sequence[Event], clock: Callable[[], datetime]) -> View:
     """Read the events and, with a key, ask Stripe about them; the newest states from before the asking are remembered."""
     said: dict[Event, Object] = {}
     others, bad = [], []
+    with writing(engine) as connection:  # whose customers they are is learnt on the way
+        erased = persons.erased_among(connection, events)
     for event in events:
+        if event in erased:
+            continue
         if event.thin or event.account or event.type not in HANDLED:
             others.append(event)
             continue
@@ -183,7 +214,7 @@ def look(engine: Engine, stripe: Service | None, events: Sequence[Event], clock:
         except BadEvent as error:
             bad.append(inbox.failed(event, error.message, final=True))
     if stripe is None:
-        return View(subjects.believe(said), others, bad, {}, None)
+        return View(subjects.believe(said), others, bad, erased, {}, None)
     subscriptions = {subscription for one in said.values() if (subscription := subjects.subscription_of(one))}
     with writing(engine) as connection:
         versions = {name: state.number for name, state in keeping.states(connection, subscriptions).items()}
@@ -191,7 +222,7 @@ def look(engine: Engine, stripe: Service | None, events: Sequence[Event], clock:
     wanted = {customer for one in looks if (customer := one.customer)}
     with writing(engine) as connection:
         unknown = wanted - customers.owners(connection, wanted).keys()
-    return View(looks, others, bad, subjects.customers(stripe, unknown), versions)
+    return View(looks, others, bad, erased, subjects.customers(stripe, unknown), versions)
 
 
 def rehearse(
