@@ -27,6 +27,8 @@ from aura_cli.runtime import Options, Runtime
 COMMANDS = {  # name → where it is (a Typer app, or a function to be one command), and its line in the help
     "demo": ("aura_cli.sandbox.commands:demo", "The tour: find and repair drift on a sandbox, in half a minute."),
     "sandbox": ("aura_cli.sandbox.commands:sandbox", "Run local stand-ins of the outside services, and a command inside them."),
+    "doctor": ("aura_cli.insight.doctor_commands:doctor", "Look at every system at once; say what is wrong and how to mend it."),
+    "explain": ("aura_cli.insight.explain_commands:explain", "One person's story over all systems, from any id pasted."),
     "users": ("aura_cli.users.commands:app", "People: sync them from Privy, look them up, check their tokens."),
     "subscriptions": ("aura_cli.subscriptions.commands:app", "Subscriptions: reconcile with Stripe, list, count."),
     "balance": ("aura_cli.subscriptions.balance_commands:app", "Token balances and the grants behind them."),

@@ -1,0 +1,84 @@
+"""Is each customer at Stripe exactly one person here, and each person one customer?"""
+
+from collections.abc import Iterator, Sequence
+
+from aura_cli.insight import subject
+from aura_cli.insight.case import Break, Case
+from aura_cli.subscriptions.customers import candidates
+from aura_cli.subscriptions.stripe import ENDED, Customer
+from aura_cli.users.who import Person
+
+LINK = "customer"
+
+
+def breaks(case: Case) -> Iterator[Break]:
+    """Customers of nobody or of several, people with the same address, customers that Stripe has deleted, further ones that pay."""
+    for customer in case.subject.customers:
+        owners = subject.owners(case.connection, customer)
+        if not owners and not _is_past(case, customer):
+            yield _unknown(case, customer)
+        elif len(owners) > 1:
+            yield _several(case, f"{customer} is linked to", owners)
+    yield from _twins(case)
+    linked = {one.stripe_customer_id for one in case.subject.people}
+    for customer, found in (case.stripe.customers if case.stripe else {}).items():
+        if customer in linked and (found is None or found.deleted):
+            state = "does not know" if found is None else "has deleted"
+            what = f"Stripe {state} {customer}, which the person is linked to"
+            yield Break(LINK, what, "aura webhooks backfill --since 30d" if found else "aura env check")
+    yield from _further(case, linked)
+
+
+def _is_past(case: Case, customer: str) -> bool:
+    """A customer of which nothing lives needs nobody."""
+    theirs = [one for one in case.facts if one.customer == customer]
+    return bool(case.subject.people) and all(one.status in ENDED for one in theirs)
+
+
+def _unknown(case: Case, customer: str) -> Break:
+    known = case.stripe.customers.get(customer) if case.stripe else None
+    repair = f"aura subscriptions reconcile {customer} --apply"
+    if known is None or known.deleted:
+        return Break(LINK, f"Nobody here is known by {customer}", repair)
+    found = candidates(case.connection, known)
+    if len(found) == 1:
+        return Break(LINK, f"Nobody here is known by {customer}; by what Stripe says it is {found[0]}", repair)
+    if found:
+        return Break(LINK, f"Nobody here is known by {customer}, and {len(found)} people may be it", f"aura users duplicates {found[0]}")
+    return Break(LINK, f"Nobody here is known by {customer}, and nobody without a customer fits", _bring(known, repair))
+
+
+def _bring(known: Customer, otherwise: str) -> str:
+    """Whom Stripe names may be at Privy and not here yet."""
+    name = (known.metadata or {}).get("privyUserId") or known.email
+    return f"aura users sync {name}" if name else otherwise
+
+
+def _several(case: Case, how: str, people: Sequence[Person]) -> Break:
+    """Two rows of one person: the one with access, or else the oldest, stays."""
+    stays = next((one for one in people if one.id in case.entitled), people[0])
+    goes = next(one for one in people if one.id != stays.id)
+    ids = ", ".join(one.id for one in people)
+    return Break(LINK, f"{how} {len(people)} people: {ids}", f"aura users merge {goes.id} {stays.id}")
+
+
+def _twins(case: Case) -> Iterator[Break]:
+    """People with one address, of whom one pays and the other may be the one that signs in."""
+    for address in case.subject.addresses:
+        people = case.people_with(address)
+        if len(people) > 1 and len({one.stripe_customer_id for one in people}) > 1:
+            yield _several(case, f"{address} is", people)
+
+
+def _further(case: Case, linked: set[str | None]) -> Iterator[Break]:
+    """Customers of the person's at Stripe that pay and that nobody here is linked to."""
+    for other in case.stripe.others if case.stripe else ():
+        living = [one.id for one in case.facts if one.customer == other.id and one.status not in ENDED]
+        if not living or subject.owners(case.connection, other.id):
+            continue
+        if linked <= {None}:
+            yield _unknown(case, other.id)
+        else:
+            known = ", ".join(sorted(filter(None, linked)))
+            what = f"Stripe has two customers of this person: linked is {known}, and {other.id} pays for {', '.join(living)}"
+            yield Break(LINK, what, f"aura subscriptions reconcile {other.id}")
