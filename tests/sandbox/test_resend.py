@@ -184,7 +184,7 @@ def test_refusals(office: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     office.state.domains = ("example.com",)
     assert refused(ResendError, **{"from": "a@example.org"}) == (403, "validation_error")
     answers = [office.call("GET", "/emails/x"), office.call("GET", f"/emails/{office.state.new_id()}"), office.call("PUT", "/emails")]
-    answers += [office.call("GET", "/domains"), httpx.post(f"{office.base}/emails", json=MAIL, trust_env=False)]
+    answers += [office.call("GET", "/audiences"), httpx.post(f"{office.base}/emails", json=MAIL, trust_env=False)]
     names = [(one.json()["statusCode"], one.json()["name"], bool(one.json()["message"])) for one in answers]
     expected = [(422, "validation_error"), (404, "not_found"), (405, "method_not_allowed"), (404, "not_found"), (401, "missing_api_key")]
     assert names == [(*pair, True) for pair in expected]

@@ -5,6 +5,7 @@ GET    /_sandbox/journal                       → {"mails", "requests", "delive
 POST   /_sandbox/limits {"rate", "daily", …}   → how much may be sent; see limits.py. GET as well
 POST   /_sandbox/mishaps {"kind", …}           see mishaps.py; GET lists what was ordered, DELETE forgets it
 POST   /_sandbox/webhooks {"url", "secret"?, "events"?}   who is told; DELETE: nobody
+POST   /_sandbox/domains {"name", "spf"?, "dkim"?}   a domain is registered, or its records found otherwise; GET lists them
 POST   /_sandbox/events {"id", "type"}         something becomes of a mail, such as "bounced"
 POST   /_sandbox/clock {"advance": seconds}    time moves on: keys expire, quotas begin anew
 """
@@ -18,7 +19,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from aura_cli.sandbox.resend import controls, mailing
+from aura_cli.sandbox.resend import controls, domains, mailing
 from aura_cli.sandbox.resend.delivery import Courier
 from aura_cli.sandbox.resend.errors import ResendError, known
 from aura_cli.sandbox.resend.state import Entry, ResendState
@@ -35,6 +36,8 @@ def make_app(state: ResendState, middlewares: Sequence[Middleware] = ()) -> web.
         ("POST", "/emails/batch", mailing.send_batch),
         ("GET", "/emails", mailing.list_),
         ("GET", "/emails/{id}", mailing.show),
+        ("GET", "/domains", domains.list_),
+        ("GET", "/domains/{id}", domains.show),
         *controls.ROUTES,
     ]
     for method, path, handle in routes:

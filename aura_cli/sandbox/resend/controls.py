@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from aura_cli.sandbox.credentials import RESEND_WEBHOOK_SECRET
-from aura_cli.sandbox.resend import mishaps, pages
+from aura_cli.sandbox.resend import domains, mishaps, pages
 from aura_cli.sandbox.resend.events import KINDS, happen
 from aura_cli.sandbox.resend.state import Endpoint, Mail, ResendState
 from aura_cli.sandbox.stripe.delivery import is_loopback
@@ -80,6 +80,15 @@ async def _webhooks(state: ResendState, request: web.Request) -> web.Response:
     return _json([{"url": one.url, "events": one.events} for one in state.endpoints])
 
 
+async def _domains(state: ResendState, request: web.Request) -> web.Response:
+    if request.method == "POST":
+        try:
+            domains.change(state, await _object(request))
+        except ValueError as error:
+            raise _wrong(str(error)) from None
+    return _json(state.registered)
+
+
 async def _events(state: ResendState, request: web.Request) -> web.Response:
     wanted = await _object(request)
     mail, kind = state.mails.get(wanted.get("id", "")), wanted.get("type")
@@ -142,6 +151,8 @@ ROUTES: Sequence[tuple[str, str, Callable[[ResendState, web.Request], Awaitable[
     ("GET", "/_sandbox/webhooks", _webhooks),
     ("POST", "/_sandbox/webhooks", _webhooks),
     ("DELETE", "/_sandbox/webhooks", _webhooks),
+    ("GET", "/_sandbox/domains", _domains),
+    ("POST", "/_sandbox/domains", _domains),
     ("POST", "/_sandbox/events", _events),
     ("POST", "/_sandbox/clock", _clock),
 )

@@ -16,6 +16,9 @@ from aura_cli.sandbox.resend.idempotency import IdempotencyKeys
 from aura_cli.sandbox.resend.limits import Limits
 from aura_cli.sandbox.resend.messages import Message
 
+SENDING = "sandbox.test"  # the domain of the sandbox's FROM_EMAIL
+VERIFIED = "verified"
+
 
 @dataclass
 class Mail:
@@ -92,6 +95,7 @@ class ResendState:
     faults: Faults = field(default_factory=Faults)  # of webhooks: duplicates, disorder
     limits: Limits = field(default_factory=Limits)
     domains: tuple[str, ...] = ()  # that may send; none: all
+    registered: dict[str, dict[str, str]] = field(default_factory=lambda: {SENDING: {"SPF": VERIFIED, "DKIM": VERIFIED}})  # see domains.py
     endpoints: list[Endpoint] = field(default_factory=list)
     bodies: int = 2_000  # of the newest mails that are kept; of older ones only who got what when
     ahead: float = 0.0

@@ -1,0 +1,1 @@
+"""One module a system: `check` looks at it and gives what it finds, as far as it gets."""

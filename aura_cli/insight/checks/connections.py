@@ -1,0 +1,74 @@
+"""Customers' connections: broken, about to end, not renewed; providers that are stopped; answers that are not stored yet."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+
+from aura_cli.db.engine import reading
+from aura_cli.insight.finding import Finding, fail, ok, warn
+from aura_cli.insight.surroundings import Surroundings
+from aura_cli.integrations.catalogue import Catalogue
+from aura_cli.integrations.spool import DRAFT, FOLDER
+from aura_cli.integrations.state import Health, scan
+from aura_cli.integrations.strikes import stopped
+from aura_cli.vault.keyring import KeyRing
+
+SOON, LATE = timedelta(days=7), timedelta(hours=1)
+_SECONDS = 2.0  # that are left over when the look ends
+_LIST, REFRESH = "aura integrations list", "aura integrations refresh"
+_ENDING, _OVERDUE = "ending", "overdue"
+_BROKEN = {  # what is counted → in words, and what to do about it
+    Health.NEEDS_CONSENT: ("need their people's consent again", f"{_LIST} --health needs_consent"),
+    Health.FAILING: ("fail", f"{_LIST} --health failing"),
+    _ENDING: (f"end within {SOON.days} days unless their people do something", f"{_LIST} --expiring {SOON.days}d"),
+    _OVERDUE: ("ran out an hour ago or more, and nobody refreshed them", REFRESH),
+}
+
+
+def check(about: Surroundings) -> Iterator[Finding]:
+    """Look at every connection, as far as time allows. What no key opens is the vault's. Raises DatabaseAway, and as the catalogue does."""
+    engine = about.database.opened()
+    catalogue = about.catalogue()
+    counted, whole = _counted(about, engine, catalogue)
+    for kind, (what, fix) in _BROKEN.items():
+        if number := counted[kind]:
+            yield warn(str(kind), f"{number:,} connection{'' if number == 1 else 's'}: {what}", fix)
+    with reading(engine) as connection:
+        for provider, stop in stopped(connection, catalogue).items():
+            why = f"{provider} is stopped for everybody: {stop.error or stop.failure}"
+            yield fail("provider", why, f"{REFRESH} --provider {provider} --force")
+    if kept := _kept(about):
+        yield fail("spool", f"{kept:,} answers of providers are not in the database yet", REFRESH)
+    number = sum(counted[health] for health in Health)
+    yield ok("connections", f"{number:,} looked at" + ("" if whole else ", more than there was time for"))
+
+
+def _counted(about: Surroundings, engine: Engine, catalogue: Catalogue) -> tuple[Counter[str], bool]:
+    """Connections by health, and by what is about to happen to them; and whether those are all."""
+    counted: Counter[str] = Counter()
+    vault, now = KeyRing.of(about.settings), about.now()
+    with reading(engine) as connection:
+        for one in scan(connection, vault, catalogue):
+            health = one.health(now)
+            counted[health] += 1
+            counted[_ENDING] += health is Health.OK and _within(one.ends_at, now + SOON)
+            counted[_OVERDUE] += health is Health.EXPIRED and _within(one.read.expiry, now - LATE)
+            if about.left < _SECONDS:
+                return counted, False
+    return counted, True
+
+
+def _within(moment: datetime | None, end: datetime) -> bool:
+    return moment is not None and moment <= end
+
+
+def _kept(about: Surroundings) -> int:
+    """Answers in the spool that have lain there for longer than a refresh takes."""
+    folder = about.settings.home / FOLDER
+    if not folder.is_dir():
+        return 0
+    old = time.time() - LATE.total_seconds()
+    return sum(path.suffix != DRAFT and path.stat().st_mtime < old for path in folder.iterdir())
