@@ -41,6 +41,7 @@ COMMANDS = {  # name → where it is (a Typer app, or a function to be one comma
     "ratelimit": ("aura_cli.ratelimit.commands:app", "The web app's rate limits: look, try, reset."),
     "analytics": ("aura_cli.analytics.commands:app", "Google Analytics: send an event, check one."),
     "keys": ("aura_cli.vault.commands:app", "The key that seals tokens: where it is used, a new one, rotation."),
+    "cron": ("aura_cli.cron.commands:app", "Jobs that a clock starts: run one, see how they fare, print them for cron."),
     "env": ("aura_cli.environment.commands:app", "What this database belongs to."),
     "completions": ("aura_cli.completions.commands:app", "Completion in bash, zsh, fish and PowerShell; the manual page."),
     "db": ("aura_cli.db.commands:app", "The database: upgrade, status, check."),
@@ -58,6 +59,8 @@ _LETTERS = {"q": "quiet", "y": "yes", "n": "dry_run"}
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived: unwinds as Ctrl-C does, on which psycopg cancels what it waits for; transactions roll back, leases are given up."""
+
+    exit_code: ClassVar[int] = 143
 
 
 @dataclass
@@ -185,7 +188,7 @@ def run(argv: Sequence[str]) -> int:
                 raise
     except (KeyboardInterrupt, Terminated) as stop:
         console.warn(str(stop) or "Stopped at a safe point; nothing is half-written.")
-        return 143 if isinstance(stop, Terminated) else 130
+        return getattr(stop, "exit_code", 130)
     except BrokenPipeError:  # whoever reads what comes as it happens has read enough
         console.drop_output()
         return 0

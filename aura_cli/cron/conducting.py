@@ -1,0 +1,158 @@
+"""A run with all that goes round it: the check-ins at Sentry, the metrics file, and an alert where the job fares otherwise than before."""
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from aura_cli.cron import metrics
+from aura_cli.cron.alerts import Alert, send
+from aura_cli.cron.history import BROKEN_OFF, KILLED, WELL_ENDED, Run
+from aura_cli.cron.jobs import Job
+from aura_cli.cron.running import AtWork, Begun, How, Outcome, Ran, failed_to_begin, perform
+from aura_cli.cron.work import Surroundings
+from aura_cli.errors import AuraError, ServiceError, UnreachableError
+from aura_cli.reporting import SILENT
+
+_MARKS = "cron"  # the folder in AURA_HOME
+_NUMBER = re.compile(r"[0-9][0-9,.]*")
+
+
+@dataclass
+class Conductor:
+    """Does jobs for whoever started them: a scheduler, or a person, to whom nothing is told behind their back (`How.told`)."""
+
+    job: Job
+    at: Surroundings
+    how: How
+    _check_in: str | None = field(default=None, init=False)
+
+    def run(self, metrics_file: Path | None = None) -> Outcome:
+        """Do it, and tell whoever has to know. Raises AtWork where somebody else is at it, and nothing that went wrong in it.
+
+        Raises ConfigurationError for a metrics file that cannot be written, once everything else is done.
+        """
+        try:
+            self._bind()
+            outcome = perform(self.job, self.at, self.how, self._begin)
+        except AtWork:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it is, somebody has to hear that the job did not run)
+            outcome = failed_to_begin(self.job, self.at, error)
+        self._report(outcome)
+        if self.how.told:
+            self._end(outcome.ran)
+            self._alert(self._changed(outcome))
+        if metrics_file:
+            r = outcome.ran
+            lines = metrics.text(r.job, self.at.clock(), r.duration_s, r.exit_code, r.counts, outcome.last_success)
+            metrics.write(metrics_file, lines)
+        return outcome
+
+    def _bind(self) -> None:
+        """The guard before a write. A Stripe that is away keeps no job that has no need of it: the rest of the binding is looked at."""
+        from aura_cli.db.binding import Identity, check
+
+        try:
+            self.at.bind()
+        except (UnreachableError, ServiceError):
+            if "STRIPE_SECRET_KEY" in self.job.needs:
+                raise
+            identity = Identity.of(self.at.settings, str)
+            check(self.at.engine, replace(identity, stripe_account=None), store=False)
+
+    def _begin(self, begun: Begun) -> None:
+        if not self.how.told:
+            return
+        schedule = self.job.schedule.cron
+        self._check_in = self.at.reporter.check_in(self.job.name, "in_progress", schedule=schedule, max_runtime=begun.seconds)
+        if begun.killed and (begun.earlier is None or begun.earlier.exit_code != KILLED):
+            when = f"{begun.killed[0].started_at:%Y-%m-%d %H:%M} UTC"
+            subject = f"{self.job.name}: the run begun at {when} was killed, or its machine went down"
+            self._alert(self._alert_of(subject, ["The next one has begun."], f"{begun.killed[0].id}-killed"))
+
+    def _end(self, ran: Ran) -> None:
+        """What worked is ok, though it may need attention; whatever else ended it is an error, for the work was not done."""
+        self.at.reporter.check_in(
+            self.job.name,
+            "ok" if ran.exit_code in WELL_ENDED else "error",
+            id=self._check_in,
+            schedule=self.job.schedule.cron,
+            max_runtime=self.how.seconds or self.job.seconds,
+            duration=ran.duration_s,
+            counts=ran.counts,
+        )
+
+    def _report(self, outcome: Outcome) -> None:
+        ran, where = outcome.ran, f"aura cron {self.job.name}"
+        reporter = self.at.reporter if outcome.trouble else SILENT
+        if outcome.cause and outcome.trouble and outcome.trouble.kind == AuraError.kind:
+            reporter.error(outcome.cause, where, ran.counts)
+        elif outcome.trouble and self.how.told and ran.exit_code not in WELL_ENDED:
+            reporter.message(f"{self.job.name} failed: {outcome.trouble.kind}", where, {**ran.counts, "why": ran.error})
+
+    def _changed(self, outcome: Outcome) -> Alert | None:
+        """What there is to tell: the job fares otherwise than the last time, or found something new."""
+        ran = outcome.ran
+        if ran.exit_code in BROKEN_OFF:
+            return None
+        now, key = _state(ran.exit_code, ran.error), str(outcome.number or ran.started_at.timestamp())
+        before = self._mark(now if not outcome.number else None)
+        if before is None and outcome.before:
+            before = _state(outcome.before.exit_code or 0, outcome.before.error)
+        if now != (before or ""):
+            return self._alert_of(_subject(ran), _lines(ran, outcome), key)
+        return self._alert_of(f"{self.job.name}: something changed", outcome.news, key) if outcome.news else None
+
+    def _mark(self, state: str | None) -> str | None:
+        """What was told of a run that nothing could be noted of; `state` takes its place, None takes it away."""
+        path, before = self.at.settings.home / _MARKS / f"{self.job.name}.failed", None
+        with suppress(OSError):  # then it is told once more
+            before = path.read_text(encoding="utf-8") if path.exists() else None
+            if state is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                path.write_text(state, encoding="utf-8")
+        return before
+
+    def _alert_of(self, subject: str, lines: Iterator[str] | list[str] | tuple[str, ...], key: str) -> Alert:
+        environment = self.at.settings.environment or "production"
+        told = [self.at.console.redact(line) for line in (*lines, f"On {socket.gethostname()}; all jobs: aura cron list")]
+        return Alert(f"aura ({environment}): {self.at.console.redact(subject)}"[:250], told, f"aura-alert/{self.job.name}/{key}")
+
+    def _alert(self, alert: Alert | None) -> None:
+        for trouble in send(self.at.settings, alert) if alert else ():
+            self.at.console.warn(trouble)
+
+
+def _state(exit_code: int, error: str | None) -> str:
+    """How a job fares, so that the same is told once: numbers in it, which change from run to run, are left out. Empty: well."""
+    return f"{exit_code} {_NUMBER.sub('#', error or '')}" if exit_code else ""
+
+
+def _subject(ran: Ran) -> str:
+    match ran.exit_code:
+        case 0:
+            return f"{ran.job} is well again"
+        case 3:
+            return f"{ran.job} needs attention: {ran.error}"
+    return f"{ran.job} failed: {ran.error}"
+
+
+def _lines(ran: Ran, outcome: Outcome) -> Iterator[str]:
+    yield from filter(None, (ran.hint,))
+    yield from outcome.news
+    counted = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in ran.counts.items() if number)
+    yield f"Exit {ran.exit_code} after {ran.duration_s:.1f} s, begun at {ran.started_at:%Y-%m-%d %H:%M:%S} UTC"
+    yield from filter(None, (counted,))
+    yield from (f"  {step.job}: exit {step.exit_code}{f', {step.error}' if step.error else ''}" for step in ran.steps)
+    if outcome.before:
+        yield f"Before: {_fared(outcome.before)}."
+
+
+def _fared(run: Run) -> str:
+    when = f"{run.finished_at:%Y-%m-%d %H:%M} UTC" if run.finished_at else "unknown"
+    return f"exit {run.exit_code} at {when}{f', {run.error}' if run.error else ''}"
