@@ -219,10 +219,14 @@ class Settings:
 
     def secret_values(self) -> Iterator[str]:
         """All secret texts, for redaction; of those that have parts (the database's password, labelled keys) each part too."""
+        return (text for _, text in self.named_secrets())
+
+    def named_secrets(self) -> Iterator[tuple[str, str]]:
+        """The same, each with the name of its setting."""
         for name, setting in self.values.items():
-            if name.endswith("_CLIENT_SECRET") or (name in KNOWN and KNOWN[name].secret):
-                yield setting.text
-                yield from _parts(name, setting.text)
+            if is_secret(name):
+                yield name, setting.text
+                yield from ((name, part) for part in _parts(name, setting.text))
 
     @property
     def environment(self) -> str | None:
@@ -246,6 +250,11 @@ def _require_mark(values: Mapping[str, Setting]) -> None:
     for name in SANDBOX_KEYS:
         if name in values and SANDBOX not in values[name].text:
             raise ConfigurationError(f"AURA_ENV is {SANDBOX}, and {name} is not the sandbox's", "Start it with: aura sandbox")
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting's value is never shown."""
+    return name.endswith("_CLIENT_SECRET") or (name in KNOWN and KNOWN[name].secret)
 
 
 def _is_provider_credential(name: str) -> bool:

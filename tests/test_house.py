@@ -29,6 +29,7 @@ CAPABILITIES = {
     "insight",
     "cron",
     "environment",
+    "completions",
     "sandbox",
 }
 ASSEMBLY = {"__init__", "__main__", "app", "runtime"}  # puts rooms together, and belongs to none

@@ -1,4 +1,5 @@
-"""What `make docs` writes: the parts of the README that the program knows (commands, exit codes, settings), and the providers' index."""
+"""What `make docs` writes: the parts of the README that the program knows (commands, exit codes, settings), the providers' index,
+the completion scripts and the manual page."""
 
 import re
 import sys
@@ -11,6 +12,7 @@ from aura_cli.app import root
 from aura_cli.integrations.catalogue import INDEX, index
 from aura_cli.settings import KNOWN, SURROUNDINGS
 from aura_cli.subscriptions.kinds import KINDS
+from tests.parts import completions, manual
 
 _BRACES = str.maketrans("", "", "{}")
 README = Path(__file__).parents[2] / "README.md"
@@ -83,6 +85,8 @@ def _leaves(words: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 if __name__ == "__main__":
     INDEX.write_bytes(index())
+    for path, content in {**completions.scripts(), **manual.page()}.items():
+        path.write_text(content, encoding="utf-8")
     before = README.read_text(encoding="utf-8")
     README.write_text(written(before), encoding="utf-8")
     sys.stderr.write("README.md is up to date\n" if written(before) == before else "README.md written\n")
