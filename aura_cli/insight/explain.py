@@ -93,7 +93,7 @@ def explain(means: Means, asked: str) -> Explained:
         now = connection.execute(select(utc_now())).scalar_one()
         trusts = not settings.mismatches(connection, means.settings, said.stripe.account if said.stripe else None).keys() & _OF_STRIPE
         case = Case(connection, means.settings, about, said, means.vault, means.catalogue, now, trusts)
-        moments = sorted(chain(_here(connection, about), _at_stripe(case)), key=lambda moment: moment.at)
+        moments = sorted({*_here(connection, about), *_outside(case)}, key=lambda moment: (moment.at, moment.source, moment.key))
         found = list(dict.fromkeys(chain.from_iterable(link(case) for link in CHAIN)))
         if not (moments or found or about.people):
             raise NotFoundError(_unknown(about, said), "aura users list --search TEXT looks for parts of addresses, names and ids")
@@ -145,8 +145,11 @@ def _here(connection: Connection, about: Subject) -> Iterator[Moment]:
     yield from operators.story(connection, whom)
 
 
-def _at_stripe(case: Case) -> Iterator[Moment]:
-    """Payments as Stripe itself has them."""
+def _outside(case: Case) -> Iterator[Moment]:
+    """What the services themselves tell: when somebody signed up, what was billed and bought."""
+    for did, one in (case.remote.people or {}).items():
+        if one and one.created is not None:
+            yield Moment(time_of(one.created), "privy", "signed up", did, did)
     if case.stripe is None:
         return
     for bill in case.stripe.invoices:

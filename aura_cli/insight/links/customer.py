@@ -36,7 +36,8 @@ def _is_past(case: Case, customer: str) -> bool:
 
 
 def _unknown(case: Case, customer: str) -> Break:
-    known = case.stripe.customers.get(customer) if case.stripe else None
+    said = {**case.stripe.customers, **{one.id: one for one in case.stripe.others}} if case.stripe else {}
+    known = said.get(customer)
     repair = f"aura subscriptions reconcile {customer} --apply"
     if known is None or known.deleted:
         return Break(LINK, f"Nobody here is known by {customer}", repair)
