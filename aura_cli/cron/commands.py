@@ -95,6 +95,8 @@ def _end(outcome: Outcome, *, attention_ok: bool) -> None:
     if isinstance(outcome.cause, KeyboardInterrupt) and not outcome.trouble:
         raise outcome.cause
     if outcome.trouble and not (attention_ok and isinstance(outcome.trouble, AttentionNeeded)):
+        if outcome.trouble is outcome.cause:
+            raise outcome.trouble
         raise outcome.trouble from outcome.cause
 
 

@@ -1,0 +1,214 @@
+"""A run of a job through the program: quiet, noted, told of where it fares otherwise than before."""
+
+import json
+import signal
+import threading
+import time
+
+import pytest
+from sqlalchemy import delete
+
+from aura_cli.cron.jobs import JOBS
+from aura_cli.db.engine import writing
+from aura_cli.db.leases import lease
+from aura_cli.db.shared import users
+from tests.cron.conftest import USERS, Clockwork
+
+BROKEN = 200, b"<html>Bad gateway</html>"
+
+
+def test_a_run_that_goes_well(clockwork: Clockwork) -> None:
+    """It says nothing at all, even in production, its counts are kept, and nobody is alerted."""
+    done = clockwork("run", "users-sync", AURA_ENV="production")
+    assert (done.exit, done.out, done.err) == (0, "", "")
+    (run,) = clockwork.runs
+    assert (run.job, run.exit_code, run.error) == ("users-sync", 0, None)
+    assert run.counts == {"scanned": 230, "created": 230, "updated": 0, "unchanged": 0, "missing": 0, "failed": 0}
+    assert run.started_at <= run.finished_at
+    assert clockwork.chat.said == []
+
+
+def test_its_result_as_json(clockwork: Clockwork) -> None:
+    """With --json the run is one object."""
+    found = clockwork("run", "users-sync", "--json").json
+    assert (found["job"], found["exit_code"], found["counts"]["created"], found["error"], found["steps"]) == (
+        "users-sync",
+        0,
+        230,
+        None,
+        [],
+    )
+
+
+def test_alerts_come_on_change_alone(clockwork: Clockwork) -> None:
+    """A job that fails is told of once, however often it fails alike, and once more when it is well again; exit codes stay what they are."""
+    clockwork.privy.replaced[1] = BROKEN
+    exits = [clockwork("run", "users-sync").exit for _ in range(3)]
+    clockwork.privy.replaced.clear()
+    exits += [clockwork("run", "users-sync").exit for _ in range(2)]
+    assert exits == [7, 7, 7, 0, 0]
+    assert [code for _, code in clockwork.ends] == exits
+    failed, well = clockwork.chat.subjects
+    assert failed.startswith("users-sync failed: Privy")
+    assert well == "users-sync is well again"
+    assert "Before: exit 7" in clockwork.chat.said[1]["text"]
+
+
+def test_other_numbers_are_no_change(clockwork: Clockwork) -> None:
+    """One user more who is gone at Privy is no second alert; another reason is."""
+    assert clockwork("run", "users-sync").exit == 0
+    for left in (229, 228):
+        clockwork.privy.users = USERS[:left]
+        assert clockwork("run", "users-sync").exit == 3
+    clockwork.privy.replaced[0] = BROKEN
+    assert clockwork("run", "users-sync").exit == 7
+    assert [subject.split(":")[0] for subject in clockwork.chat.subjects] == ["users-sync needs attention", "users-sync failed"]
+
+
+def test_suddenly_nothing_is_a_failure(clockwork: Clockwork) -> None:
+    """A list that was never empty and now is means a wrong key, and not that all have left, unless a person says so."""
+    assert clockwork("run", "users-sync").exit == 0
+    clockwork.privy.users = []
+    with writing(clockwork.engine) as connection:
+        connection.execute(delete(users))
+    for _ in range(2):
+        done = clockwork("run", "users-sync")
+        assert (done.exit, "It handled nothing (scanned: 0), and 230 the last time" in done.err) == (9, True), done.err
+    assert clockwork("run", "users-sync", "--nothing-is-right").exit == 0
+    assert clockwork("run", "users-sync").exit == 0
+    assert len(clockwork.chat.said) == 2
+
+
+def test_the_first_run_may_handle_nothing(clockwork: Clockwork) -> None:
+    """There is nothing to compare it with."""
+    clockwork.privy.users = []
+    assert clockwork("run", "users-sync").exit == 0
+
+
+def test_one_at_a_time(clockwork: Clockwork) -> None:
+    """Of two runs one works and one ends with 6, without a word to anybody else; with --wait it works afterwards."""
+    holding, go = threading.Event(), threading.Event()
+
+    def hold(page: int) -> None:
+        holding.set()
+        go.wait(60)
+
+    clockwork.privy.hold = hold
+    first = clockwork.aura.start("cron", "run", "users-sync", env=clockwork.env)
+    assert holding.wait(30)
+    second = clockwork("run", "users-sync")
+    assert (second.exit, "'cron users-sync' is being done by process" in second.err) == (6, True), second.err
+    waiting = clockwork.aura.start("cron", "run", "users-sync", "--wait", env=clockwork.env)
+    time.sleep(1.5)
+    assert waiting.poll() is None
+    go.set()
+    assert (first.wait(30), waiting.wait(30)) == (0, 0)
+    assert clockwork.ends == [("users-sync", 0)] * 2
+    assert clockwork.chat.said == []
+
+
+def test_somebody_does_it_by_hand(clockwork: Clockwork) -> None:
+    """A person who syncs at this moment is in nobody's way, and the job that finds them there is no failure: exit 6, and no alert."""
+    with lease(clockwork.engine, "users sync"):
+        done = clockwork("run", "users-sync")
+    assert (done.exit, clockwork.runs, clockwork.chat.said) == (6, [], []), done.err
+    assert clockwork("run", "users-sync").exit == 0
+
+
+def test_killed_and_taken_over(clockwork: Clockwork) -> None:
+    """After kill -9 the next run begins at once, notes what became of the one before, and tells somebody."""
+    holding = threading.Event()
+    clockwork.privy.hold = lambda page: (holding.set(), time.sleep(60)) if page == 2 else None
+    first = clockwork.aura.start("cron", "run", "users-sync", env=clockwork.env)
+    assert holding.wait(30)
+    time.sleep(0.5)  # what was read is written by then
+    first.send_signal(signal.SIGKILL)
+    first.wait(30)
+    clockwork.privy.hold = lambda page: None
+    clockwork.privy.asked.clear()
+    done = clockwork("run", "users-sync")
+    assert (done.exit, done.err, clockwork.privy.asked) == (0, "", [2])
+    assert clockwork.ends == [("users-sync", 137), ("users-sync", 0)]
+    killed, well = clockwork.chat.subjects
+    assert killed.endswith("was killed, or its machine went down")
+    assert well == "users-sync is well again"
+
+
+def test_a_limit_stops_it_where_the_next_goes_on(clockwork: Clockwork) -> None:
+    """A job that hangs is interrupted in time; what it had read stays, and the next run begins there."""
+    stuck = threading.Event()
+    clockwork.privy.hold = lambda page: stuck.wait(60) if page == 2 else None
+    begun = time.monotonic()
+    done = clockwork("run", "users-sync", "--max-runtime", "2s")
+    assert (done.exit, time.monotonic() - begun < 20) == (9, True), done.err
+    assert "not done after 2 seconds" in done.err
+    stuck.set()
+    clockwork.privy.asked.clear()
+    assert clockwork("run", "users-sync").exit == 0
+    assert clockwork.privy.asked == [2]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_is_no_failure(clockwork: Clockwork, number: signal.Signals, code: int) -> None:
+    """A shutdown, or a person, ends it at a safe point: noted, and nobody is alerted."""
+    holding = threading.Event()
+    clockwork.privy.hold = lambda page: (holding.set(), time.sleep(60)) if page == 1 else None
+    running = clockwork.aura.start("cron", "run", "users-sync", env=clockwork.env)
+    assert holding.wait(30)
+    running.send_signal(number)
+    assert running.wait(30) == code
+    assert (clockwork.ends, clockwork.chat.said) == ([("users-sync", code)], [])
+    clockwork.privy.hold = lambda page: None
+    assert clockwork("run", "users-sync").exit == 0
+    assert clockwork.chat.said == []
+
+
+def test_attention_is_no_crash(clockwork: Clockwork) -> None:
+    """With --attention-ok what needs attention ends with 0, and is told of all the same; a failure stays one."""
+    assert clockwork("run", "users-sync").exit == 0
+    clockwork.privy.users = USERS[:229]
+    assert clockwork("run", "users-sync", "--attention-ok").exit == 0
+    assert clockwork.ends[-1] == ("users-sync", 3)
+    assert len(clockwork.chat.said) == 1
+    clockwork.privy.replaced[0] = BROKEN
+    assert clockwork("run", "users-sync", "--attention-ok").exit == 7
+
+
+def test_what_is_not_configured(clockwork: Clockwork) -> None:
+    """A job whose settings are missing ends with 4 and names them."""
+    done = clockwork("run", "retry-emails")
+    assert (done.exit, "RESEND_API_KEY is not set: retry-emails needs it" in done.err) == (4, True), done.err
+
+
+@pytest.mark.parametrize("words", [["run", "users-synk"], ["run", "users-sync", "-n"], ["run", "users-sync", "--max-runtime", "soon"]])
+def test_a_slip(clockwork: Clockwork, words: list[str]) -> None:
+    """A job that there is not, a dry run and a length of time that is none end before anything happens, with what to do instead."""
+    done = clockwork(*words)
+    hints = {"users-synk": "Did you mean users-sync?", "-n": "aura users sync -n", "soon": "Like 90s, 15m or 2h"}
+    assert done.exit == (5 if "users-synk" in words else 2)
+    assert hints[words[1] if words[1] in hints else words[-1]] in done.err
+    assert clockwork.runs == []
+
+
+def test_maintenance_does_them_all(clockwork: Clockwork) -> None:
+    """Each job that is configured here, in order, as a run of its own; what fails keeps no other from its turn."""
+    done = clockwork("run", "maintenance", "--json")
+    assert done.exit == 0, done.err
+    assert [step["job"] for step in done.json["steps"]] == ["users-sync", "prune"]
+    assert (done.json["counts"]["jobs"], done.json["counts"]["failed"]) == (2, 0)
+    clockwork.privy.replaced[0] = BROKEN
+    done = clockwork("run", "maintenance")
+    assert done.exit == 9
+    assert clockwork.chat.subjects == ["maintenance failed: users-sync: Privy answered with something that is not JSON"]
+
+
+def test_the_list(clockwork: Clockwork) -> None:
+    """Every job with how its last run went."""
+    assert clockwork("run", "users-sync").exit == 0
+    assert clockwork("run", "retry-emails").exit == 4
+    listed = {one["job"]: one for one in clockwork("list", "--json").json}
+    assert list(listed) == list(JOBS)
+    assert {name: one["state"] for name, one in listed.items() if one["state"] != "new"} == {"users-sync": "ok", "retry-emails": "failed"}
+    assert (listed["users-sync"]["exit_code"], listed["users-sync"]["counts"]["scanned"]) == (0, 230)
+    assert listed["users-sync"]["last_success"]
+    assert json.dumps(listed["refresh-tokens"]["schedule"]) == '"*/5 * * * *"'
