@@ -15,11 +15,11 @@ from typing import Any, ClassVar, NoReturn
 
 import typer
 from typer._click import Command, Context
-from typer._click.exceptions import ClickException, NoArgsIsHelpError
+from typer._click.exceptions import ClickException, NoArgsIsHelpError, NoSuchOption
 from typer._click.formatting import HelpFormatter
 from typer.core import TyperGroup
 
-from aura_cli import __version__
+from aura_cli import __version__, pages
 from aura_cli.console import Console
 from aura_cli.errors import AuraError, UnreachableError, UsageError
 from aura_cli.runtime import Options, Runtime
@@ -28,6 +28,7 @@ COMMANDS = {  # name → where it is (a Typer app, or a function to be one comma
     "demo": ("aura_cli.sandbox.commands:demo", "The tour: find and repair drift on a sandbox, in half a minute."),
     "sandbox": ("aura_cli.sandbox.commands:sandbox", "Run local stand-ins of the outside services, and a command inside them."),
     "doctor": ("aura_cli.insight.doctor_commands:doctor", "Look at every system at once; say what is wrong and how to mend it."),
+    "status": ("aura_cli.insight.status_commands:status", "The service on one screen: people, money, webhooks, mails, jobs, limits."),
     "explain": ("aura_cli.insight.explain_commands:explain", "One person's story over all systems, from any id pasted."),
     "users": ("aura_cli.users.commands:app", "People: sync them from Privy, look them up, check their tokens."),
     "subscriptions": ("aura_cli.subscriptions.commands:app", "Subscriptions: reconcile with Stripe, list, count."),
@@ -48,12 +49,8 @@ COMMANDS = {  # name → where it is (a Typer app, or a function to be one comma
 }
 ALIASES = {"serve": "serve-webhooks"}
 
-EPILOG = """Global options, before or after the verb: --json  -q/--quiet  -y/--yes  -n/--dry-run  --env NAME
---env-file FILE  --debug.  Exit codes: 0 done, 2 usage, 3 attention needed, 4 configuration, 5 not found,
-6 conflict, 7 service error, 8 unreachable, 9 partly failed."""
-
+WIDE_ENOUGH = 60  # characters of a line: for one column of names through all groups
 _FLAGS = {"--json": "as_json", "--quiet": "quiet", "--yes": "yes", "--dry-run": "dry_run", "--debug": "debug"}
-_TYPED = {"int": "N", "int range": "N", "float": "NUMBER", "float range": "NUMBER", "str": "TEXT"}  # a type's name → how the help shows it
 _LETTERS = {"q": "quiet", "y": "yes", "n": "dry_run"}
 
 
@@ -115,17 +112,14 @@ class LazyGroup(TyperGroup):
             single.command(cmd_name, context_settings=getattr(target, "context_settings", None))(target)
             command = typer.main.get_command(single)
         command.name = cmd_name
-        _in_plain_words(command)
+        pages.in_plain_words(command)
         return command
 
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
         except ClickException as error:
-            from difflib import get_close_matches
-
-            if near := get_close_matches(args[0], self.table):
-                error.message = f"{error.message.rstrip('.')}. Did you mean {near[0]!r}?"
+            error.message = f"{error.message.rstrip('.')}.{pages.near(args[0], [*self.table])}"
             raise
 
 
@@ -136,17 +130,16 @@ class Root(LazyGroup):
     aliases: ClassVar[Mapping[str, str]] = ALIASES
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        widest = max(map(len, COMMANDS)) if formatter.width >= WIDE_ENOUGH else 0
+        for heading, rows in pages.grouped({name: line for name, (_, line) in COMMANDS.items()}):
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(widest), line) for name, line in rows])
 
-
-def _in_plain_words(command: Command) -> None:
-    """Say of each option what a person types (not `<int range>`), and of each verb its first line whole, whatever the terminal's width."""
-    for parameter in command.params:
-        parameter.metavar = parameter.metavar or _TYPED.get(parameter.type.name)
-    command.short_help = (command.help or "").partition("\n\n")[0]
-    for verb in getattr(command, "commands", {}).values():
-        _in_plain_words(verb)
+    def format_epilog(self, ctx: Context, formatter: HelpFormatter) -> None:
+        with formatter.section("Global options, before or after the verb"):
+            formatter.write_dl([*pages.GLOBAL.items()])
+        formatter.write_paragraph()
+        formatter.write_text(pages.EXITS)
 
 
 def _print_version(asked: bool) -> None:
@@ -157,15 +150,22 @@ def _print_version(asked: bool) -> None:
 
 def root() -> Command:
     """The whole command tree as one Click command."""
-    app = typer.Typer(cls=Root, add_completion=False, rich_markup_mode=None, no_args_is_help=True, epilog=EPILOG)
+    app = typer.Typer(cls=Root, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
     @app.callback()
     def aura(
         version: bool = typer.Option(False, "--version", "-V", is_eager=True, callback=_print_version, help="Print the version and exit."),
     ) -> None:
-        """The operators' command line of AURA: users, money, mail, chats and connections, kept in order."""
+        """The operators' command line of AURA: users, money, mail, chats and connections, kept in order.
 
-    return typer.main.get_command(app)
+        Example: aura doctor
+        Example: aura explain someone@example.com
+        Example: aura users list --help
+        """
+
+    command = typer.main.get_command(app)
+    pages.in_plain_words(command)
+    return command
 
 
 def run(argv: Sequence[str]) -> int:
@@ -208,8 +208,9 @@ def _mend_streams() -> None:
 def _invoke(words: list[str], runtime: Runtime) -> int:
     """Parse and run as Click's `main` does, which would turn a closed pipe and Ctrl-C into exit codes of its own."""
     command = root()
+    words = [*words[1:], "--help"] if words[:1] == ["help"] else words
     try:
-        with command.make_context("aura", words, obj=runtime) as context:
+        with command.make_context("aura", words, obj=runtime, terminal_width=pages.width(), help_option_names=["-h", "--help"]) as context:
             command.invoke(context)
     except typer.Exit as ended:
         return ended.exit_code
@@ -217,7 +218,7 @@ def _invoke(words: list[str], runtime: Runtime) -> int:
         runtime.console.out.write(help_text.format_message() + "\n")
         return 2
     except ClickException as error:
-        raise UsageError(error.format_message(), _usage(error)) from None
+        raise UsageError(_said(error), _usage(error)) from None
     except typer.Abort:
         raise KeyboardInterrupt from None
     return 0
@@ -232,6 +233,13 @@ def _verb(words: Sequence[str]) -> str:
                 break
             command, names = found, [*names, word]
     return " ".join(names)
+
+
+def _said(error: ClickException) -> str:
+    """Click's message; of an option that it does not know also which of the global ones may be meant."""
+    if isinstance(error, NoSuchOption) and not error.possibilities:
+        return error.format_message().rstrip(".") + "." + pages.near(error.option_name, [*_FLAGS, "--env", "--env-file"])
+    return error.format_message()
 
 
 def _usage(error: ClickException) -> str:

@@ -16,16 +16,10 @@ from aura_cli.app import COMMANDS, Root, root
 from aura_cli.completions.scripts import SHELLS
 from aura_cli.integrations.overview import tables
 from aura_cli.mail import rendering
+from aura_cli.pages import GLOBAL
 from aura_cli.settings import Environment
 
 FOLDER = Path(__file__).parents[2] / "completions"
-GLOBAL = (  # what app.split_arguments takes anywhere
-    (("--json",), "One JSON object, or an array of a list"),
-    (("-q", "--quiet"), "Say nothing on success"),
-    (("-y", "--yes"), "Agree to what would be asked"),
-    (("-n", "--dry-run"), "Only say what would be done"),
-    (("--debug",), "Show where an error comes from"),
-)
 
 
 def providers() -> list[str]:
@@ -67,10 +61,14 @@ def _tidied(text: str) -> str:
 
 def _fill(into: argparse.ArgumentParser, command: Any) -> None:
     """Everything that can be typed after the words that lead to `command`."""
-    for letters, about in GLOBAL:
-        into.add_argument(*letters, help=about, action="store_true")
-    into.add_argument("--env", help="Which environment's files count", choices=[one for one in Environment if one != Environment.SANDBOX])
-    _complete(into.add_argument("--env-file", help="Read settings from this file alone"), shtab.FILE)
+    for written, about in GLOBAL.items():
+        if written.endswith(" NAME"):
+            made = into.add_argument(written.split()[0], help=_line(about))
+            made.choices = [one for one in Environment if one != Environment.SANDBOX]
+        elif written.endswith(" FILE"):
+            _complete(into.add_argument(written.split()[0], help=_line(about)), shtab.FILE)
+        else:
+            into.add_argument(*written.split(", "), help=_line(about), action="store_true")
     for parameter in command.params:
         if parameter.param_type_name == "option":
             _add_option(into, parameter)
