@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +11,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from aura_cli.console import Format
-from aura_cli.errors import AttentionNeeded, UsageError
+from aura_cli.errors import AttentionNeeded, ConfigurationError, UsageError
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aura_cli.cron.jobs import Job
     from aura_cli.cron.running import Outcome, Ran
+    from aura_cli.cron.units import Setup
+    from aura_cli.settings import Settings
 
 app = typer.Typer(
     help="Jobs that a clock starts: run one, see how they fare, print them for cron.", rich_markup_mode=None, no_args_is_help=True
@@ -24,6 +28,13 @@ app = typer.Typer(
 
 COLUMNS = ("job", "state", "last", "took_s", "exit_code", "due", "schedule", "error", "about")
 _SPANS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class Printed:
+    """Files by their names."""
+
+    files: dict[str, str]
 
 
 class Form(StrEnum):
@@ -88,6 +99,82 @@ def run(
     outcome = Conductor(chosen, runtime, how).run(metrics_file)
     runtime.console.result(outcome.ran, lambda: _told(outcome.ran))
     _end(outcome, attention_ok=attention_ok)
+
+
+@app.command("print")
+def print_(
+    ctx: typer.Context,
+    names: list[str] | None = typer.Argument(None, metavar="[JOB]...", help="Which; without, all but maintenance."),
+    form: Form = typer.Option(Form.CRONTAB, "--format", help="For whom."),
+    out: Path | None = typer.Option(None, "--out", metavar="DIR", help="Write the files into this folder."),
+    directory: Path | None = typer.Option(None, "--directory", metavar="DIR", help="Where the settings' files are. Default: here."),
+    program: Path | None = typer.Option(None, "--program", metavar="FILE", help="Where aura is, on the machine that is meant."),
+    image: str | None = typer.Option(None, "--image", help="For Kubernetes and GitHub Actions: the image that holds aura."),
+) -> None:
+    """Print what makes a clock start the jobs; what only needs attention (exit 3) is no crash to it.
+
+    Example: aura cron print --format systemd --out /etc/systemd/system
+    """
+    from aura_cli.cron.jobs import SINGLE, find
+    from aura_cli.cron.units import FORMS
+
+    runtime: Runtime = ctx.obj
+    jobs = [find(name) for name in names] if names else list(SINGLE)
+    if form is Form.GITHUB_ACTIONS and not names:
+        jobs = _lasting(runtime, jobs)
+    for job in jobs:
+        if absent := [name for name in job.needs if not runtime.settings.secret(name)]:
+            runtime.console.say(f"{job.name} needs {', '.join(absent)}, which is not set here")
+    files = dict(FORMS[form](jobs, _setup(runtime, directory, program, image)))
+    if out:
+        _write(out, files)
+    shown = [f"Written: {out / name}" for name in files] if out else [line for name in files for line in _shown(name, files)]
+    runtime.console.result(Printed(files), lambda: shown)
+
+
+def _lasting(runtime: Runtime, jobs: list[Job]) -> list[Job]:
+    """Of the jobs those that leave nothing on a disk."""
+    if spooling := [job.name for job in jobs if job.spools]:
+        runtime.console.say(f"Without {', '.join(spooling)}: what a provider answered must be on a disk that outlasts the run")
+    return [job for job in jobs if not job.spools]
+
+
+def _setup(runtime: Runtime, directory: Path | None, program: Path | None, image: str | None) -> Setup:
+    import shutil
+    import sys
+
+    from aura_cli.cron.units import Setup
+
+    here, settings = str((directory or Path()).absolute()), runtime.settings
+    found = str(program) if program else shutil.which("aura")
+    if not here.isprintable() or (found and not found.isprintable()):
+        raise UsageError("A path that cannot be shown cannot be printed")
+    words = [found] if found else [sys.executable, "-m", "aura_cli"]
+    return Setup(words, here, image, runtime.options.environment, *_names(settings))
+
+
+def _names(settings: Settings) -> tuple[list[str], list[str]]:
+    """The settings that count here by name: secret ones, others."""
+    from aura_cli.settings import KNOWN
+
+    names = [name for name in settings.values if name != "AURA_ENV"] or ["DATABASE_URL"]
+    secret = [name for name in names if name.endswith("_CLIENT_SECRET") or (name in KNOWN and KNOWN[name].secret)]
+    return secret, [name for name in names if name not in secret]
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"--out {folder} cannot be written: {error.strerror}") from error
+
+
+def _shown(name: str, files: dict[str, str]) -> Iterator[str]:
+    """A file's lines, below its name where there are several."""
+    yield from ([f"# {name}"] if len(files) > 1 else [])
+    yield from files[name].splitlines()
 
 
 def _end(outcome: Outcome, *, attention_ok: bool) -> None:

@@ -14,7 +14,7 @@ class Job:
     """One job. It may take `minutes`; `by_hand` is the command that shows what it would do.
 
     It cannot begin without the settings it `needs`, nor while somebody holds one of `leases` to do the same by hand. The count called
-    `steady` never falls to nothing by itself. `steps`: the jobs that it does in turn, and nothing else.
+    `steady` never falls to nothing by itself. What it `spools` must outlast it on a disk. `steps`: the jobs that it does in turn.
     """
 
     name: str
@@ -26,7 +26,13 @@ class Job:
     needs: tuple[str, ...] = ()
     leases: tuple[str, ...] = ()
     steady: str | None = None
+    spools: bool = False
     steps: tuple[str, ...] = ()
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether one that was slept through is worth making up for."""
+        return self.schedule.hour != "*"
 
     @property
     def seconds(self) -> float:
@@ -68,6 +74,7 @@ _ALL = (
         work.refresh_tokens,
         ("INTEGRATION_ENCRYPTION_KEY",),
         steady="connections",
+        spools=True,
     ),
     Job(
         "retry-emails",
@@ -96,6 +103,7 @@ _MAINTENANCE = Job(
     Schedule("21", "2"),
     360,
     "aura cron list",
+    spools=True,
     steps=tuple(job.name for job in _ALL),
 )
 JOBS: Mapping[str, Job] = {job.name: job for job in (*_ALL, _MAINTENANCE)}

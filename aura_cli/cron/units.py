@@ -1,0 +1,173 @@
+"""Files that make a clock start the jobs: a crontab, systemd's units, Kubernetes' CronJobs, a workflow of GitHub Actions."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aura_cli.cron.jobs import Job
+from aura_cli.cron.yaml import document
+from aura_cli.errors import UsageError
+
+SERVICE = "aura-job@.service"
+HOME = "/var/lib/aura"
+_GRACE, _MARGIN = 60, 120  # seconds: to end in, and beyond a job's own limit until whoever started it ends it
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where the jobs will run: the program's words, the folder that holds the settings' files, or the image that holds the program.
+
+    `secret` and `plain` are the names of settings: of secret ones, and of others.
+    """
+
+    program: Sequence[str]
+    directory: str
+    image: str | None = None
+    environment: str | None = None
+    secret: Sequence[str] = ()
+    plain: Sequence[str] = ()
+
+    def command(self, job: str) -> list[str]:
+        """The words that run a job here."""
+        return [*self.program, *(["--env", self.environment] if self.environment else []), "cron", "run", job]
+
+    def require_image(self) -> str:
+        """Raises UsageError where there is none."""
+        if not self.image:
+            raise UsageError("In which image does it run?", "--image registry.example.com/aura:1.0")
+        return self.image
+
+
+Files = Mapping[str, str]
+
+
+def crontab(jobs: Sequence[Job], setup: Setup) -> Files:
+    """crontab(5). A percent sign is a line's end there, unless a backslash stands before it."""
+    lines = [
+        "# aura's jobs: crontab FILE installs this in the place of what there is. A job says nothing unless something is wrong.",
+        "# Its times are UTC. Cron of Debian knows no CRON_TZ: there the machine itself has to keep UTC.",
+        "CRON_TZ=UTC",
+    ]
+    for job in jobs:
+        command = f"cd {shlex.quote(setup.directory)} && {shlex.join(setup.command(job.name))}".replace("%", r"\%")
+        lines += [f"# {job.about}", f"{job.schedule.cron} {command}"]
+    return {"crontab": "".join(f"{line}\n" for line in lines)}
+
+
+def systemd(jobs: Sequence[Job], setup: Setup) -> Files:
+    """One service for all jobs, and a timer for each: systemd.service(5), systemd.timer(5)."""
+    service = {
+        "Unit": {"Description": "aura: the job %i", "Wants": "network-online.target", "After": "network-online.target"},
+        "Service": {
+            "Type": "oneshot",
+            "WorkingDirectory": setup.directory.replace("%", "%%"),
+            "ExecStart": f"{' '.join(map(_word, setup.command('')[:-1]))} %i",
+            "SuccessExitStatus": "3",  # it worked, and something needs attention
+            "TimeoutStopSec": f"{_GRACE}",
+            "Nice": "5",
+        },
+    }
+    timers = {
+        f"aura-job@{job.name}.timer": _ini(
+            {
+                "Unit": {"Description": f"aura: {job.about}"},
+                "Timer": {"OnCalendar": job.schedule.calendar, **({"Persistent": "true"} if job.is_rare else {})},
+                "Install": {"WantedBy": "timers.target"},
+            }
+        )
+        for job in jobs
+    }
+    return {SERVICE: _ini(service), **timers}
+
+
+def kubernetes(jobs: Sequence[Job], setup: Setup) -> Files:
+    """CronJobs (batch/v1), which read their settings from a secret called aura; those that keep something on disk, a volume, too."""
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "aura-home"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}},
+    }
+    objects = [volume] if any(job.spools for job in jobs) else []
+    objects += [_cron_job(job, setup.require_image()) for job in jobs]
+    return {"aura-cron.yaml": "---\n".join(map(document, objects))}
+
+
+def github_actions(jobs: Sequence[Job], setup: Setup) -> Files:
+    """A workflow whose schedules each start one job. Times are UTC, and often late there."""
+    image = setup.require_image()
+    names = {
+        **{name: f"${{{{ secrets.{name} }}}}" for name in setup.secret},
+        **{name: f"${{{{ vars.{name} }}}}" for name in setup.plain},
+        **({"AURA_ENV": setup.environment} if setup.environment else {}),
+    }
+    workflow = {
+        "name": "aura",
+        "on": {
+            "schedule": [{"cron": job.schedule.cron} for job in jobs],
+            "workflow_dispatch": {
+                "inputs": {"job": {"description": "Which", "type": "choice", "required": True, "options": [job.name for job in jobs]}}
+            },
+        },
+        "permissions": {},
+        "env": names,
+        "jobs": {job.name: _action(job, image) for job in jobs},
+    }
+    return {"aura-cron.yml": document(workflow)}
+
+
+FORMS: Mapping[str, Callable[[Sequence[Job], Setup], Files]] = {
+    "crontab": crontab,
+    "systemd": systemd,
+    "kubernetes": kubernetes,
+    "github-actions": github_actions,
+}
+
+
+def _cron_job(job: Job, image: str) -> dict[str, Any]:
+    container: dict[str, Any] = {
+        "name": "aura",
+        "image": image,
+        "command": ["aura", "cron", "run", job.name, "--attention-ok"],
+        "envFrom": [{"secretRef": {"name": "aura"}}],
+    }
+    pod: dict[str, Any] = {"restartPolicy": "Never", "terminationGracePeriodSeconds": _GRACE, "containers": [container]}
+    if job.spools:
+        container |= {"env": [{"name": "AURA_HOME", "value": HOME}], "volumeMounts": [{"name": "home", "mountPath": HOME}]}
+        pod |= {"volumes": [{"name": "home", "persistentVolumeClaim": {"claimName": "aura-home"}}]}
+    run = {"backoffLimit": 0, "activeDeadlineSeconds": job.minutes * 60 + _MARGIN, "template": {"spec": pod}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": f"aura-{job.name}"},
+        "spec": {
+            "schedule": job.schedule.cron,
+            "timeZone": "Etc/UTC",
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": 300,
+            "successfulJobsHistoryLimit": 1,
+            "jobTemplate": {"spec": run},
+        },
+    }
+
+
+def _action(job: Job, image: str) -> dict[str, Any]:
+    return {
+        "if": f"github.event.schedule == '{job.schedule.cron}' || inputs.job == '{job.name}'",
+        "runs-on": "ubuntu-latest",
+        "container": image,
+        "timeout-minutes": job.minutes + _MARGIN // 60,
+        "concurrency": {"group": f"aura-{job.name}", "cancel-in-progress": False},
+        "steps": [{"run": f"aura cron run {job.name} --attention-ok"}],
+    }
+
+
+def _ini(sections: Mapping[str, Mapping[str, str]]) -> str:
+    return "\n".join(f"[{name}]\n" + "".join(f"{key}={value}\n" for key, value in values.items()) for name, values in sections.items())
+
+
+def _word(text: str) -> str:
+    """A word of a command line in systemd.service(5), in which %, $ and \\ have meanings of their own."""
+    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return text if text.isalnum() or set("'\" \t;") & set(text) == set() else f'"{text}"'
