@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column, Engine
 
+    from aura_cli.cron.listing import Listed
     from aura_cli.db.binding import Identity
     from aura_cli.integrations.catalogue import Catalogue
     from aura_cli.integrations.wire import Wire
     from aura_cli.mail.sending import Mailing
     from aura_cli.reporting import Reporter
     from aura_cli.transport import Service
+    from aura_cli.users.holdings import Room
     from aura_cli.vault.keyring import KeyRing
     from aura_cli.webhooks.postbox import Postbox
 
@@ -239,6 +241,14 @@ class Runtime:
             if self.settings.get("NEXT_PUBLIC_SENTRY_DSN"):
                 self.reporter.error(error, where)
 
+    def jobs(self) -> list[Listed]:
+        """Every job of cron's, with how its last run went."""
+        from aura_cli.cron.listing import listed
+        from aura_cli.db.engine import reading
+
+        with reading(self.engine) as connection:
+            return list(listed(connection, self.clock()))
+
     @property
     def sealed_columns(self) -> tuple[Column[str], ...]:
         """The columns of ours, in whichever room, that hold sealed values: what a change of the key has to re-seal."""
@@ -246,8 +256,22 @@ class Runtime:
 
         return connect_links.c.sealed, revocations.c.sealed
 
+    @property
+    def persons(self) -> tuple[Room, ...]:
+        """What every room keeps about one person; those first that find it by what others keep."""
+        from aura_cli.chat import persons as chat
+        from aura_cli.integrations import persons as integrations
+        from aura_cli.mail import persons as mail
+        from aura_cli.subscriptions import persons as subscriptions
+        from aura_cli.users import persons as users
+        from aura_cli.webhooks import persons as webhooks
+
+        return chat, mail, integrations, webhooks, subscriptions, users
+
     def kinds(self) -> dict[str, Any]:
         """Every kind of drift that any room can repair, by name: what `aura apply` may find in a plan."""
         from aura_cli.subscriptions.kinds import KINDS
+        from aura_cli.users.merging import KINDS as OF_PEOPLE
 
-        return {**KINDS}
+        assert self.persons, "loads the rooms' tables, which a merge of people looks through"
+        return {**KINDS, **OF_PEOPLE}
