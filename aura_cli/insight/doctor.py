@@ -45,7 +45,7 @@ CHECKS: Mapping[System, Check] = {
     System.DISK: disk.check,
     System.TLS: tls.check,
 }
-SLOW_MS = 5_000
+SLOW_MS = 3_000
 _TICK = 0.2  # seconds
 _ORDER = list(System)
 

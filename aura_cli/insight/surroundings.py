@@ -15,6 +15,7 @@ from sqlalchemy import Column, Engine, select
 from aura_cli.db.engine import connect, reading
 from aura_cli.db.failures import translate
 from aura_cli.db.location import host_of
+from aura_cli.db.migrate import require_current
 from aura_cli.db.types import utc_now
 from aura_cli.errors import AuraError, ConfigurationError
 from aura_cli.integrations.catalogue import Catalogue
@@ -63,6 +64,15 @@ class Database:
             raise self._error
         assert self._engine is not None
         return self._engine
+
+    def ready(self) -> Engine:
+        """The same, of a database that has this program's schema. Raises Unseen, too, where it has another."""
+        engine = self.opened()
+        try:
+            require_current(engine)
+        except ConfigurationError:
+            raise Unseen("the database has not this program's schema") from None
+        return engine
 
     def close(self) -> None:
         """Close what is not in use; a connection that hangs is closed when it comes back."""

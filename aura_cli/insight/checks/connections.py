@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 
 from aura_cli.db.engine import reading
-from aura_cli.insight.finding import Finding, fail, ok, warn
+from aura_cli.insight.finding import Finding, counted, fail, ok, warn
 from aura_cli.insight.surroundings import Surroundings
 from aura_cli.integrations.catalogue import Catalogue
 from aura_cli.integrations.spool import DRAFT, FOLDER
@@ -21,44 +21,44 @@ _SECONDS = 2.0  # that are left over when the look ends
 _LIST, REFRESH = "aura integrations list", "aura integrations refresh"
 _ENDING, _OVERDUE = "ending", "overdue"
 _BROKEN = {  # what is counted → in words, and what to do about it
-    Health.NEEDS_CONSENT: ("need their people's consent again", f"{_LIST} --health needs_consent"),
-    Health.FAILING: ("fail", f"{_LIST} --health failing"),
-    _ENDING: (f"end within {SOON.days} days unless their people do something", f"{_LIST} --expiring {SOON.days}d"),
-    _OVERDUE: ("ran out an hour ago or more, and nobody refreshed them", REFRESH),
+    Health.NEEDS_CONSENT: ("without its owner's consent any more", f"{_LIST} --health needs_consent"),
+    Health.FAILING: ("that fails for now", f"{_LIST} --health failing"),
+    _ENDING: (f"that ends within {SOON.days} days unless its owner does something", f"{_LIST} --expiring {SOON.days}d"),
+    _OVERDUE: ("that ran out an hour ago or more, and nobody refreshed", REFRESH),
 }
 
 
 def check(about: Surroundings) -> Iterator[Finding]:
     """Look at every connection, as far as time allows. What no key opens is the vault's. Raises DatabaseAway, and as the catalogue does."""
-    engine = about.database.opened()
+    engine = about.database.ready()
     catalogue = about.catalogue()
-    counted, whole = _counted(about, engine, catalogue)
+    tally, whole = _counted(about, engine, catalogue)
     for kind, (what, fix) in _BROKEN.items():
-        if number := counted[kind]:
-            yield warn(str(kind), f"{number:,} connection{'' if number == 1 else 's'}: {what}", fix)
+        if number := tally[kind]:
+            yield warn(str(kind), f"{counted(number, 'connection')} {what}", fix)
     with reading(engine) as connection:
         for provider, stop in stopped(connection, catalogue).items():
             why = f"{provider} is stopped for everybody: {stop.error or stop.failure}"
             yield fail("provider", why, f"{REFRESH} --provider {provider} --force")
     if kept := _kept(about):
-        yield fail("spool", f"{kept:,} answers of providers are not in the database yet", REFRESH)
-    number = sum(counted[health] for health in Health)
-    yield ok("connections", f"{number:,} looked at" + ("" if whole else ", more than there was time for"))
+        yield fail("spool", f"{counted(kept, 'answer')} of providers not in the database yet", REFRESH)
+    number = sum(tally[health] for health in Health)
+    yield ok("connections", f"{counted(number, 'connection')} looked at" + ("" if whole else ", more than there was time for"))
 
 
 def _counted(about: Surroundings, engine: Engine, catalogue: Catalogue) -> tuple[Counter[str], bool]:
     """Connections by health, and by what is about to happen to them; and whether those are all."""
-    counted: Counter[str] = Counter()
+    tally: Counter[str] = Counter()
     vault, now = KeyRing.of(about.settings), about.now()
     with reading(engine) as connection:
         for one in scan(connection, vault, catalogue):
             health = one.health(now)
-            counted[health] += 1
-            counted[_ENDING] += health is Health.OK and _within(one.ends_at, now + SOON)
-            counted[_OVERDUE] += health is Health.EXPIRED and _within(one.read.expiry, now - LATE)
+            tally[health] += 1
+            tally[_ENDING] += health is Health.OK and _within(one.ends_at, now + SOON)
+            tally[_OVERDUE] += health is Health.EXPIRED and _within(one.read.expiry, now - LATE)
             if about.left < _SECONDS:
-                return counted, False
-    return counted, True
+                return tally, False
+    return tally, True
 
 
 def _within(moment: datetime | None, end: datetime) -> bool:

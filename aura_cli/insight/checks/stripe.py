@@ -119,14 +119,14 @@ def _two_owners(about: Surroundings, endpoints: Sequence[Endpoint]) -> Iterator[
     theirs = [one for one in hearing if urlsplit(one.url).netloc == app]
     if not theirs or len(theirs) == len(hearing):
         return
-    with suppress(Unseen), reading(about.database.opened()) as connection:
+    with suppress(Unseen), reading(about.database.ready()) as connection:
         if reigns(connection).since[-1][1] is Owner.AURA:
             what = f"aura grants balances, and the web app still gets events at {theirs[0].url}: it grants them again"
             yield fail("owner", what, f"aura webhooks endpoints disable {theirs[0].id}")
 
 
 def _bound(about: Surroundings, owner: str) -> Iterator[Finding]:
-    with suppress(Unseen, AuraError), reading(about.database.opened()) as connection:
+    with suppress(Unseen, AuraError), reading(about.database.ready()) as connection:
         known = bound(connection)
         if known and known.stripe_account not in (None, owner):
             yield fail("binding", f"the key is of {owner}, and this database belongs to {known.stripe_account}", "aura env show")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Engine, select
 
 from aura_cli.db.engine import reading
-from aura_cli.insight.finding import Finding, absent, fail, ok, warn
+from aura_cli.insight.finding import Finding, absent, counted, fail, ok, warn
 from aura_cli.insight.surroundings import Surroundings
 from aura_cli.vault.keyring import CURRENT, FALLBACK, NAME, KeyRing
 from aura_cli.vault.rotation import latest
@@ -23,7 +23,7 @@ def check(about: Surroundings) -> Iterator[Finding]:
         yield absent("key", f"{NAME}; nothing can be sealed", "aura keys generate")
     elif ring.problem:
         yield fail("key", f"{NAME} {ring.problem}", "aura keys generate")
-    engine = about.database.opened()
+    engine = about.database.ready()
     with reading(engine) as connection:
         rotation = latest(connection)
     under_way = rotation is not None and rotation.next_step is not None
@@ -33,22 +33,24 @@ def check(about: Surroundings) -> Iterator[Finding]:
     yield from _judged(tally, under_way=under_way)
     if ring.current is not None:
         values = tally.values[CURRENT] + tally.own[CURRENT]
-        yield ok("values", f"{values:,} values under the current key" + ("" if whole else f"; looked at the first {seen:,} connections"))
+        yield ok(
+            "values", f"{counted(values, 'value')} under the current key" + ("" if whole else f"; looked at the first {seen:,} connections")
+        )
 
 
 def _judged(tally: Tally, *, under_way: bool) -> Iterator[Finding]:
     """What is not under the current key; during a rotation some of it must be under another."""
-    counted = tally.values + tally.own
-    retired = sum(number for label, number in counted.items() if label not in (CURRENT, FALLBACK, UNREADABLE, PLAINTEXT))
+    found = tally.values + tally.own
+    retired = sum(number for label, number in found.items() if label not in (CURRENT, FALLBACK, UNREADABLE, PLAINTEXT))
     rotate = "aura keys rotate --switch"
     if retired and not under_way:
-        yield fail("values", f"{retired:,} values are under a retired key, dead to the web app", rotate)
-    if counted[FALLBACK]:
-        yield fail("values", f"{counted[FALLBACK]:,} values are under the web app's public fallback key", rotate)
-    if counted[UNREADABLE]:
-        yield fail("values", f"{counted[UNREADABLE]:,} values are damaged, or under a key that is not configured", STATUS)
-    if counted[PLAINTEXT]:
-        yield warn("values", f"{counted[PLAINTEXT]:,} values are not sealed at all", "aura keys rotate --switch --seal-plaintext")
+        yield fail("values", f"{counted(retired, 'value')} under a retired key, dead to the web app", rotate)
+    if found[FALLBACK]:
+        yield fail("values", f"{counted(found[FALLBACK], 'value')} under the web app's public fallback key", rotate)
+    if found[UNREADABLE]:
+        yield fail("values", f"{counted(found[UNREADABLE], 'value')} damaged, or under a key that is not configured", STATUS)
+    if found[PLAINTEXT]:
+        yield warn("values", f"{counted(found[PLAINTEXT], 'value')} not sealed at all", "aura keys rotate --switch --seal-plaintext")
 
 
 def _walked(about: Surroundings, engine: Engine, ring: KeyRing) -> tuple[Tally, int, bool]:

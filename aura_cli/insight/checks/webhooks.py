@@ -10,7 +10,7 @@ from aura_cli.analytics.effects import KIND as ANALYTICS
 from aura_cli.db.engine import reading
 from aura_cli.db.types import moved_by, utc_now
 from aura_cli.errors import AuraError
-from aura_cli.insight.finding import Finding, absent, fail, ok, warn
+from aura_cli.insight.finding import Finding, absent, counted, fail, ok, warn
 from aura_cli.insight.surroundings import Surroundings, Unseen
 from aura_cli.mail.asking import MAIL
 from aura_cli.outbox.tables import outbox
@@ -24,9 +24,9 @@ from aura_cli.webhooks.stats import Stats, ago, at_stripe, silence, stats
 LATE = timedelta(minutes=15)  # a worker looks every few seconds
 WORK = "aura webhooks work"
 _CARRIED = {  # kind of effect → what it is, and who carries it out
-    FORWARD: ("events for the web app", WORK),
-    MAIL: ("mails", "aura email retry"),
-    ANALYTICS: ("counts for Google Analytics", WORK),
+    FORWARD: ("forwarded event", WORK),
+    MAIL: ("mail", "aura email retry"),
+    ANALYTICS: ("counted payment", WORK),
 }
 _SHOWN = 3
 
@@ -35,7 +35,7 @@ def check(about: Surroundings) -> Iterator[Finding]:
     """Look at the inbox and the outbox, and whether Stripe has more. Raises DatabaseAway, ConfigurationError for secrets that are none."""
     settings, now = about.settings, about.now()
     secrets = secrets_of(settings)
-    engine = about.database.opened()
+    engine = about.database.ready()
     with reading(engine) as connection:
         found = stats(connection, now, now, secrets)
         owner = reigns(connection).since[-1][1]
@@ -55,13 +55,13 @@ def check(about: Surroundings) -> Iterator[Finding]:
 
 def _inbox(found: Stats, now: datetime) -> Iterator[Finding]:
     if dead := found.open["dead"]:
-        why = "Once it is mended: aura webhooks replay --status dead"
-        yield fail("dead", f"{dead:,} events were given up. {why}", "aura webhooks list --status dead")
+        again = "once that is mended: aura webhooks replay --status dead --apply"
+        yield fail("dead", f"{counted(dead, 'event')} given up; {again}", "aura webhooks list --status dead")
     if found.lag_seconds > LATE.total_seconds():
         oldest = ago(now - timedelta(seconds=found.lag_seconds), now)
         yield fail("lag", f"nobody works on the inbox: what is due has waited for {oldest}", WORK)
     if unmatched := found.open["unmatched"]:
-        yield warn("unmatched", f"{unmatched:,} events are of customers that nobody here has", "aura webhooks list --status unmatched")
+        yield warn("unmatched", f"{counted(unmatched, 'event')} of customers that nobody here has", "aura webhooks list --status unmatched")
 
 
 def _effects(connection: Connection, now: datetime) -> Iterator[Finding]:
@@ -70,12 +70,12 @@ def _effects(connection: Connection, now: datetime) -> Iterator[Finding]:
     dead = list(connection.execute(select(o.key).where(o.kind == FORWARD, o.state == "dead").order_by(o.id)).scalars())
     if dead:
         some = " ".join(dead[:_SHOWN])
-        yield fail("forwarding", f"{len(dead):,} events did not reach the web app, and were given up", f"aura webhooks replay {some}")
+        yield fail("forwarding", f"{counted(len(dead), 'event')} given up on the way to the web app", f"aura webhooks replay {some}")
     due = o.state.in_(("pending", "sending")) & (o.next_try_at < moved_by(utc_now(), -int(LATE.total_seconds())))
     late = select(o.kind, func.count(), func.min(o.next_try_at)).where(due, o.kind.in_(_CARRIED)).group_by(o.kind)
     for kind, number, since in connection.execute(late):
         what, command = _CARRIED[kind]
-        yield fail("outbox", f"{number:,} {what} are due and nobody carries them out, the oldest for {ago(since, now)}", command)
+        yield fail("outbox", f"{counted(number, what)} due that nobody carries out, the oldest for {ago(since, now)}", command)
 
 
 def _arriving(about: Surroundings, engine: Engine, found: Stats) -> Finding:

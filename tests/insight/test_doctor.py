@@ -1,0 +1,133 @@
+"""`aura doctor` on a stack that is well, and on one where something is wrong with every system."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from aura_cli.insight.finding import State, System
+from aura_cli.insight.surroundings import DEADLINE
+from tests.insight.stack import FAULTS, Stack, stack
+from tests.parts.kent import Kent, kent  # noqa: F401 (a fixture)
+from tests.parts.program import Aura
+
+FIELDS = ["healthy", "checked_at", "took_ms", "failed", "warned", "findings"]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def well(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A stack that is well, on each kind of database."""
+    with stack(str(request.getfixturevalue("postgres_database")) if request.param == "postgresql" else "") as found:
+        yield found
+
+
+@pytest.fixture
+def small() -> Iterator[Stack]:
+    """The same on SQLite alone."""
+    with stack() as found:
+        yield found
+
+
+def test_a_stack_that_is_well(well: Stack) -> None:
+    """Every system is looked at and none has anything wrong; services tell how long their answers took."""
+    report = well.examine()
+    assert (report.healthy, report.failed, report.warned) == (True, (), ())
+    assert {one.system for one in report.findings if one.state is State.OK} == {*System}
+    services = {System.DATABASE, System.STRIPE, System.PRIVY, System.OPENAI, System.RESEND, System.UPSTASH, System.SENTRY, System.ANALYTICS}
+    assert {one.system for one in report.findings if one.latency_ms is not None} == services
+    assert report.took_ms < DEADLINE * 1000
+
+
+def test_eleven_faults_are_named_and_nothing_else(well: Stack) -> None:
+    """One in each system: each is told once, with its cause, and every other system is well."""
+    for plant, _, _ in FAULTS.values():
+        plant(well)
+    found = [one for one in well.examine().findings if one.state in (State.WARN, State.FAIL)]
+    assert [(one.system, one.state) for one in found] == [(system, state) for system, (_, state, _) in FAULTS.items()]
+    for one, (_, _, words) in zip(found, FAULTS.values(), strict=True):
+        assert words in one.detail, one
+
+
+@pytest.mark.parametrize("system", FAULTS)
+def test_each_fault_alone(small: Stack, system: System) -> None:
+    """Only its system is named, and what it told has the way to mend it."""
+    plant, state, words = FAULTS[system]
+    plant(small)
+    assert small.troubles() == {system: state}
+    ((_, detail, fix),) = small.told(system)
+    assert words in detail
+    assert fix
+
+
+def test_the_command(aura: Aura, small: Stack) -> None:
+    """A line for each system, exit 0; what is not configured is one folded line."""
+    del small.env["NEXT_PUBLIC_SENTRY_DSN"], small.env["RESEND_API_KEY"]
+    told = aura("doctor", env=small.env)
+    assert (told.exit, told.err) == (0, "")
+    lines = told.out.splitlines()
+    assert [line.split()[1] for line in lines[:-2]] == [system for system in System if system not in (System.SENTRY, System.RESEND)]
+    assert all(line.startswith("ok    ") for line in lines[:-2])
+    assert lines[-2].startswith("Not configured: resend (RESEND_API_KEY; no mail is sent), sentry (NEXT_PUBLIC_SENTRY_DSN")
+    assert lines[-1].startswith("13 well, in ")
+
+
+def test_the_command_where_something_failed(aura: Aura, small: Stack) -> None:
+    """Exit 3, each trouble with a fix to paste, and the way to look again; a warning alone is exit 0."""
+    FAULTS[System.STRIPE][0](small)
+    FAULTS[System.CONNECTIONS][0](small)
+    (endpoint,) = small.stripe("GET", "/v1/webhook_endpoints")["data"]
+    told = aura("doctor", env=small.env)
+    assert told.exit == 3
+    assert f"fix: aura webhooks endpoints enable {endpoint['id']}\n" in told.out
+    assert "fix: aura integrations list --health needs_consent\n" in told.out
+    assert told.err == "Error: 1 system failed: stripe\n  Look again: aura doctor --only stripe\n"
+    mended = aura(*f"webhooks endpoints enable {endpoint['id']}".split(), env=small.env)
+    assert mended.exit == 0, mended.err
+    again = aura("doctor", "--only", "stripe,connections", env=small.env)
+    assert (again.exit, again.err) == (0, "")
+    assert again.out.splitlines()[-1].startswith("1 well, 1 to look at, 0 failed, in ")
+
+
+def test_as_json(aura: Aura, small: Stack) -> None:
+    """One object on standard output, a whole one where something failed, too; -q says nothing where all is well."""
+    well = aura("doctor", "--json", env=small.env)
+    assert (well.exit, list(well.json), well.json["healthy"], well.json["failed"]) == (0, FIELDS, True, [])
+    assert list(well.json["findings"][0]) == ["name", "state", "detail", "fix", "latency_ms", "system"]
+    assert (quiet := aura("doctor", "-q", env=small.env)).exit == 0
+    assert quiet.out + quiet.err == ""
+    FAULTS[System.PRIVY][0](small)
+    failed = aura("doctor", "--json", env=small.env)
+    assert (failed.exit, failed.json["failed"]) == (3, ["privy"])
+    assert json.loads(failed.err)["error"]["message"] == "1 system failed: privy"
+
+
+def test_only_some_systems(aura: Aura, small: Stack) -> None:
+    """The others are not looked at; a name that is none is exit 2 with what was meant."""
+    told = aura("doctor", "--only", "privy, vault", "--json", env=small.env)
+    assert {one["system"] for one in told.json["findings"]} == {"privy", "vault"}
+    wrong = aura("doctor", "--only", "strip", env=small.env)
+    assert (wrong.exit, wrong.out) == (2, "")
+    assert "Did you mean stripe?" in wrong.err
+
+
+def test_nothing_is_configured(aura: Aura) -> None:
+    """A newcomer: what there is to configure, and no failure."""
+    told = aura("doctor")
+    assert told.exit == 0, told
+    assert "Not configured: database (DATABASE_URL; the embedded database is empty), stripe (STRIPE_SECRET_KEY)" in told.out
+
+
+def test_a_clock_that_is_wrong(small: Stack) -> None:
+    """Ten minutes off: this machine's, say all who were asked; two minutes are worth a look."""
+    ((state, detail, fix),) = [(one.state, one.detail, one.fix) for one in small.examine(ahead=timedelta(minutes=-10)).findings if one.fix]
+    assert (state, fix) == (State.FAIL, "sudo timedatectl set-ntp true")
+    assert detail.startswith("this machine's clock is 10 min slow, say ")
+    assert "Stripe" in detail
+    assert small.troubles(ahead=timedelta(minutes=2)) == {"clock": "warn"}
+
+
+def test_kent_takes_what_sentry_is_asked(kent: Kent, small: Stack) -> None:  # noqa: F811
+    """A Sentry that others wrote accepts the envelope, and has no event of it."""
+    assert small.troubles(System.SENTRY, env={"NEXT_PUBLIC_SENTRY_DSN": kent.dsn}) == {}
+    assert kent.received() == []
