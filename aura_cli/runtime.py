@@ -5,8 +5,8 @@ Everything heavy is made when it is first asked for and closed when the command 
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from aura_cli.console import Console
 from aura_cli.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from sqlalchemy import Column, Engine
 
@@ -164,6 +164,19 @@ class Runtime:
         from aura_cli.integrations.wire import Wire
 
         return self._open.enter_context(Wire())
+
+    @contextmanager
+    def scheduled_jobs(self) -> Iterator[list[str]]:
+        """Every job whose settings are there, at its time, for the length of the block, in threads; their names. See `aura cron`."""
+        from aura_cli.cron.beside import beside
+        from aura_cli.cron.scheduler import scheduled
+
+        def surroundings() -> Runtime:
+            console = replace(self.console, as_json=False, quiet=True, yes=True)
+            return Runtime(replace(self.options, as_json=False, quiet=True, yes=True), console, self.clock)
+
+        with scheduled(beside(self.settings, surroundings, self.clock)) as scheduler:
+            yield [job.name for job in scheduler.jobs]
 
     def identity(self) -> Identity:
         """Who would write: environment, Stripe account and mode, Privy app, key."""

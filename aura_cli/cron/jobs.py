@@ -96,6 +96,7 @@ _ALL = (
         ("webhooks backfill",),
     ),
     Job("prune", "Delete what is old and settled.", Schedule("43", "3"), 60, "aura webhooks prune", work.prune),
+    Job("doctor", "Look at every system.", Schedule("9,39"), 5, "aura doctor", work.doctor),
 )
 _MAINTENANCE = Job(
     "maintenance",

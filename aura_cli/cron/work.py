@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,7 +11,7 @@ from aura_cli.cron.limit import Limit
 from aura_cli.errors import AttentionNeeded, AuraError, PartialFailure
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Column, Engine
 
     from aura_cli.console import Console
     from aura_cli.cron.running import Ran
@@ -39,6 +39,8 @@ class Surroundings(Protocol):
     @property
     def engine(self) -> Engine: ...
     @property
+    def database_url(self) -> str: ...
+    @property
     def reporter(self) -> Reporter: ...
     @property
     def stripe(self) -> Service: ...
@@ -52,6 +54,8 @@ class Surroundings(Protocol):
     def wire(self) -> Wire: ...
     @property
     def mailing(self) -> Mailing: ...
+    @property
+    def sealed_columns(self) -> Sequence[Column[str]]: ...
     def bind(self) -> object:
         """Raises ConfigurationError where the database belongs to something else."""
 
@@ -162,13 +166,15 @@ def backfill_webhooks(at: Surroundings, limit: Limit) -> Done:
 
 
 def prune(at: Surroundings, limit: Limit) -> Done:
-    """What is old and settled leaves, each room's after its own time."""
+    """What is old and settled leaves, each room's after its own time; the day's figures are kept before."""
     from aura_cli.chat import pruning as chat
     from aura_cli.cron import history
     from aura_cli.drift import pruning as drift
+    from aura_cli.insight.figures import keep_where_possible
     from aura_cli.mail import pruning as mail
     from aura_cli.webhooks import pruning as webhooks
 
+    keep_where_possible(at.engine)
     now, operator = at.clock(), at.settings.operator
     before = {room: now - timedelta(days=days) for room, days in RETENTION.items()}
     arrived = webhooks.prune(at.engine, webhooks.Old.than(before["webhooks"], now), operator, limit.tick)
@@ -179,6 +185,24 @@ def prune(at: Surroundings, limit: Limit) -> Done:
     limit.tick()
     counts |= {"sessions": said.sessions, "messages": said.messages, "mails": sent.mails, "mail_events": sent.events}
     return Done({**counts, "plans": drift.prune(at.engine, before["plans"]), "runs": history.prune(at.engine, before["runs"])})
+
+
+def doctor(at: Surroundings, limit: Limit) -> Done:
+    """Every system looked at."""
+    from aura_cli.insight.doctor import examine
+    from aura_cli.insight.finding import State
+    from aura_cli.insight.surroundings import Surroundings as Sight
+
+    sight = Sight.of(at.settings, lambda: at.database_url, lambda: at.catalogue, lambda: at.sealed_columns, at.clock)
+    report = examine(sight, tick=limit.tick)
+    systems = {one.system for one in report.findings if one.state not in (State.NOT_CONFIGURED, State.SKIPPED)}
+    counts = {"systems": len(systems), "failed": len(report.failed), "warned": len(report.warned)}
+    found = [one for one in report.findings if one.state is State.FAIL]
+    if not found:
+        return Done(counts)
+    fixes = [one.fix for one in found if one.fix]
+    said = "; ".join(f"{one.system}: {one.detail}" for one in found)
+    return Done(counts, AttentionNeeded(said, fixes[0] if len(fixes) == 1 else f"See: aura doctor --only {','.join(report.failed)}"))
 
 
 def _keeper(at: Surroundings) -> Keeper:

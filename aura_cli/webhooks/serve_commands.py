@@ -75,6 +75,7 @@ def serve_webhooks(
     grace: float = typer.Option(GRACE, "--grace", min=0, help="Seconds to finish in when it is stopped."),
     trusted_proxies: int = typer.Option(0, "--trusted-proxies", min=0, help="How many proxies of yours stand before it (X-Forwarded-For)."),
     connections: int = typer.Option(512, "--connections", min=1, help="How many connections it takes at once."),
+    with_jobs: bool = typer.Option(False, "--with-jobs", help="Also do the jobs of `aura cron` at their times: for a single container."),
     stripe_cli: bool = typer.Option(False, "--stripe-cli", help="Have Stripe's CLI forward a test account's events to it (stripe listen)."),
 ) -> None:
     """Receive Stripe's webhooks, store each event once, and work on them, until stopped.
@@ -117,6 +118,9 @@ def serve_webhooks(
         def started(listening: Listening) -> None:
             url, admin = f"http://{_host(host)}:{listening.port}{path}", f"http://127.0.0.1:{listening.admin_port}"
             _tell(runtime, Started(url, admin, identity.stripe_account, mode, owner, since, workers, tuple(secrets)))
+            if with_jobs:
+                jobs = beside.enter_context(runtime.scheduled_jobs())
+                runtime.console.say(f"Jobs at their times: {', '.join(jobs)}; aura cron list shows how they fare.")
             if cli:
                 beside.enter_context(cli.forwarding(url, runtime.console.say))
 
