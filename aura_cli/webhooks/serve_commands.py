@@ -88,12 +88,7 @@ def serve_webhooks(
     from aura_cli.webhooks.signature import secrets_of
 
     runtime: Runtime = ctx.obj
-    if not path.startswith("/"):
-        raise UsageError(f"--path {path} does not begin with a slash")
-    if runtime.options.dry_run:
-        raise UsageError(
-            "This receives and works; it cannot only look", "What work would do: aura webhooks replay --status received -n --diff"
-        )
+    _require_sense(runtime, path)
     wanted, secrets = configured(runtime.settings), secrets_of(runtime.settings)
     cli = _stripe_cli(runtime, secrets) if stripe_cli else None
     mode = _mode(runtime, secrets)
@@ -119,8 +114,7 @@ def serve_webhooks(
             url, admin = f"http://{_host(host)}:{listening.port}{path}", f"http://127.0.0.1:{listening.admin_port}"
             _tell(runtime, Started(url, admin, identity.stripe_account, mode, owner, since, workers, tuple(secrets)))
             if with_jobs:
-                jobs = beside.enter_context(runtime.scheduled_jobs())
-                runtime.console.say(f"Jobs at their times: {', '.join(jobs)}; aura cron list shows how they fare.")
+                _begin_jobs(runtime, beside)
             if cli:
                 beside.enter_context(cli.forwarding(url, runtime.console.say))
 
@@ -171,6 +165,21 @@ def work(
     runtime.console.result(done, lambda: _worked(done))
     if failed := handled["failed"] + handled["dead"]:
         raise PartialFailure(f"{failed:,} of {handled.total():,} events failed", "See: aura webhooks list --status failed, --status dead")
+
+
+def _require_sense(runtime: Runtime, path: str) -> None:
+    """Raises UsageError."""
+    if not path.startswith("/"):
+        raise UsageError(f"--path {path} does not begin with a slash")
+    if runtime.options.dry_run:
+        look = "What work would do: aura webhooks replay --status received -n --diff"
+        raise UsageError("This receives and works; it cannot only look", look)
+
+
+def _begin_jobs(runtime: Runtime, beside: ExitStack) -> None:
+    """Jobs at their times until `beside` ends."""
+    jobs = beside.enter_context(runtime.scheduled_jobs())
+    runtime.console.say(f"Jobs at their times: {', '.join(jobs)}; aura cron list shows how they fare.")
 
 
 def _mode(runtime: Runtime, secrets: Mapping[str, str]) -> str:
