@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from aura_cli.mail.sending import Mailing
     from aura_cli.reporting import Reporter
     from aura_cli.transport import Service
+    from aura_cli.users.erasing import Elsewhere
     from aura_cli.users.holdings import Room
+    from aura_cli.users.who import Person
     from aura_cli.vault.keyring import KeyRing
     from aura_cli.webhooks.postbox import Postbox
 
@@ -280,6 +282,19 @@ class Runtime:
         from aura_cli.webhooks import persons as webhooks
 
         return chat, mail, integrations, webhooks, subscriptions, users
+
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """What other rooms do when somebody is erased."""
+        from aura_cli.integrations.persons import revoke_all
+        from aura_cli.integrations.revoke import Ender
+        from aura_cli.subscriptions import customers, persons
+        from aura_cli.users.erasing import Elsewhere
+
+        def revoke(person: Person) -> tuple[int, int]:
+            return revoke_all(Ender(self.engine, self.vault, self.catalogue, self.wire, self.settings, self.clock), person.id)
+
+        return Elsewhere(customers.of, persons.end, revoke)
 
     def kinds(self) -> dict[str, Any]:
         """Every kind of drift that any room can repair, by name: what `aura apply` may find in a plan."""

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, or_, select
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, Text, and_, cast, func, literal, or_, select, union
 
 from aura_cli.db.engine import upsert
 from aura_cli.db.shared import users
 from aura_cli.db.types import among, utc_now
 from aura_cli.subscriptions.stripe import Customer
 from aura_cli.subscriptions.tables import customer_links
-from aura_cli.users.tables import privy_users
+from aura_cli.users.departed import STRIPE, erased_among
+from aura_cli.users.tables import privy_users, user_aliases
+from aura_cli.users.who import Person
 
 
 def owners(connection: Connection, customers: Iterable[str]) -> dict[str, str]:
@@ -28,6 +30,27 @@ def owners(connection: Connection, customers: Iterable[str]) -> dict[str, str]:
     learnt = {customer: str(user) for customer, user in connection.execute(single)}
     remember(connection, learnt)
     return found | learnt
+
+
+def of(connection: Connection, person: Person) -> list[str]:
+    """The customers that are this person's and nobody else's: the one in their row, and those that were linked to them."""
+    link, other = customer_links.c, users.alias("other")
+    shared = select(1).select_from(other).where(other.c.stripe_customer_id == link.customer, other.c.id != person.id).exists()
+    found = set(connection.execute(select(link.customer).where(link.user_id == person.id, ~shared)).scalars())
+    own = person.stripe_customer_id
+    twice = select(users.c.id).where(users.c.stripe_customer_id == own, users.c.id != person.id)
+    if own is not None and connection.execute(twice).first() is None:
+        found.add(own)
+    return sorted(found)
+
+
+def erased(connection: Connection, customers: Iterable[str]) -> set[str]:
+    """Those of the customers whose person was erased, and whom nobody here is known by since."""
+    gone = erased_among(connection, STRIPE, customers)
+    if gone:
+        theirs = users.c.stripe_customer_id
+        gone -= set(connection.execute(select(theirs).where(among(theirs, gone))).scalars())
+    return gone
 
 
 def remember(connection: Connection, links: dict[str, str]) -> None:
@@ -47,9 +70,10 @@ def candidates(connection: Connection, customer: Customer) -> Sequence[str]:
     said = customer.metadata or {}
     conditions: list[Any] = []
     if (user := as_uuid(said.get("userId"))) is not None:
-        conditions.append(users.c.id == user)
+        conditions.append(users.c.id.in_(_now(user)))
     if said.get("privyUserId"):
-        conditions.append(users.c.privy_user_id == said["privyUserId"])
+        merged = select(user_aliases.c.into_id).where(user_aliases.c.privy_id == said["privyUserId"])
+        conditions.append(or_(users.c.privy_user_id == said["privyUserId"], users.c.id.in_(merged)))
     if customer.email:
         p = privy_users.c
         conditions.append(users.c.privy_user_id.in_(select(p.privy_user_id).where(func.lower(p.verified_email) == customer.email.lower())))
@@ -92,7 +116,16 @@ def unlink(connection: Connection, customer: str, user: str, *, shared: bool) ->
 def known(connection: Connection, references: Iterable[str | None]) -> set[str]:
     """Those of the given uuids (texts of others' making) that are users."""
     wanted = {user for reference in references if (user := as_uuid(reference))}
-    return {str(user) for user in connection.execute(select(users.c.id).where(among(users.c.id, wanted))).scalars()} if wanted else set()
+    if not wanted:
+        return set()
+    merged = select(user_aliases.c.into_id).where(among(user_aliases.c.user_id, wanted))
+    here = or_(among(users.c.id, wanted), users.c.id.in_(merged))
+    return {str(user) for user in connection.execute(select(users.c.id).where(here)).scalars()}
+
+
+def _now(user: str) -> CompoundSelect[Any]:
+    """The id of a user, and the one that it was merged into, if it was."""
+    return union(select(literal(user, users.c.id.type)), select(user_aliases.c.into_id).where(user_aliases.c.user_id == user))
 
 
 def as_uuid(text: str | None) -> str | None:

@@ -11,13 +11,14 @@ from sqlalchemy import Connection, Engine, and_, func, select
 from aura_cli.db.engine import analyze, beside, reading, writing
 from aura_cli.db.leases import Lease
 from aura_cli.db.shared import subscriptions as local
+from aura_cli.db.types import among
 from aura_cli.drift import plan, scan
 from aura_cli.drift.apply import apply
 from aura_cli.drift.plan import Change
 from aura_cli.drift.scan import Fetch, Store, Window
 from aura_cli.drift.tables import plan_rows, plans, scans
 from aura_cli.errors import NotFoundError
-from aura_cli.subscriptions import planning, scanning
+from aura_cli.subscriptions import customers, planning, scanning
 from aura_cli.subscriptions.compare import LOCAL, Scope, by_status, compare, on_side, prepare, remember, remember_links
 from aura_cli.subscriptions.kinds import KINDS
 from aura_cli.subscriptions.owners import unlinked_customers
@@ -275,6 +276,18 @@ def _probe(engine: Engine, stripe: Service, scope: Scope, settled: int, lease: L
             found = [row[0] for row in connection.execute(keys)]
         tick = progress.step(f"Asking about {label}", len(found))
         scanning.probe(engine, table, [column.name for column in table.columns], found, ask, lease=lease, tick=tick)
+    _forget_erased(engine, scope, lease)
+
+
+def _forget_erased(engine: Engine, scope: Scope, lease: Lease) -> None:
+    """Customers of people who were erased belong to nobody, whatever Stripe still says of them."""
+    c = staged_customers.c
+    with writing(engine) as connection:
+        lease.assert_held(connection)
+        asked = connection.execute(select(c.id).where(c.scan_id == scope.scan_id)).scalars()
+        if erased := customers.erased(connection, asked):
+            theirs = and_(c.scan_id == scope.scan_id, among(c.id, erased))
+            connection.execute(staged_customers.update().where(theirs).values(email=None, user_reference=None, privy_reference=None))
 
 
 def _leave_out_fresh_top_ups(engine: Engine, stripe: Service, sessions: str, settled: int, lease: Lease) -> None:

@@ -13,6 +13,7 @@ import typer
 from aura_cli.console import Format, brief
 from aura_cli.errors import AttentionNeeded, PartialFailure, UsageError
 from aura_cli.runtime import Runtime
+from aura_cli.users import people_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -229,3 +230,9 @@ def export(
     with private_file(Path(out)) as file:
         replace(console, out=file).listing(rows, columns, form=Format(form), chosen=",".join(columns))
     console.say(f"Written to {out}")
+
+
+app.command()(people_commands.duplicates)
+app.command()(people_commands.merge)
+app.command()(people_commands.takeout)
+app.command()(people_commands.erase)

@@ -14,6 +14,7 @@ from aura_cli.db.engine import load, upsert
 from aura_cli.db.shared import users
 from aura_cli.db.types import from_epoch, utc_now
 from aura_cli.drift.tables import scans
+from aura_cli.users.departed import departed_among
 from aura_cli.users.shapes import Staged
 from aura_cli.users.tables import privy_users, staged_users
 
@@ -43,19 +44,24 @@ class Change:
 
 
 def stage(connection: Connection, scan_id: str, batch: int, rows: Sequence[Staged]) -> int:
-    """Put a batch down; returns how many of it cannot be taken over.
+    """Put a batch down, without whom no row is to be made for any more; returns how many of it cannot be taken over.
 
     A user whose data the database itself refuses is found by halving, and stands there with the reason.
     """
+    gone = departed_among(connection, [row.privy_user_id for row in rows])
+    return _stage(connection, scan_id, batch, [row for row in rows if row.privy_user_id not in gone] if gone else rows)
+
+
+def _stage(connection: Connection, scan_id: str, batch: int, rows: Sequence[Staged]) -> int:
     refused = connection.dialect.loaded_dbapi.DataError
     try:
         with connection.begin_nested():
             load(connection, staged_users, _COLUMNS, [(scan_id, batch, *row) for row in rows])
     except refused:
         if len(rows) == 1:
-            return stage(connection, scan_id, batch, [Staged(rows[0].privy_user_id, failure="the database refuses its data")])
+            return _stage(connection, scan_id, batch, [Staged(rows[0].privy_user_id, failure="the database refuses its data")])
         middle = len(rows) // 2
-        return stage(connection, scan_id, batch, rows[:middle]) + stage(connection, scan_id, batch, rows[middle:])
+        return _stage(connection, scan_id, batch, rows[:middle]) + _stage(connection, scan_id, batch, rows[middle:])
     return sum(row.failure is not None for row in rows)
 
 

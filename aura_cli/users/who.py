@@ -4,11 +4,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from aura_cli.db.shared import subscriptions, users
 from aura_cli.errors import NotFoundError, UsageError
+from aura_cli.users.tables import user_aliases
 
 CANDIDATES_SHOWN = 10
 FORMS = "WHO is a user id (uuid), a DID (did:privy:…), an e-mail address, a customer (cus_…) or a subscription (sub_…)"
@@ -46,11 +48,16 @@ def form_of(who: str) -> Form:
 def resolve(connection: Connection, who: str) -> Person:
     """The one person whom `who` identifies; upper and lower case are alike in uuids and e-mail addresses.
 
+    A uuid or DID of somebody who was merged into another person is that one.
+
     Raises UsageError for a malformed identifier and, listing ids, for one that several share; NotFoundError for an unknown one.
     """
     form = form_of(who)
     columns = [users.c[name] for name in Person.__dataclass_fields__]
-    found = connection.execute(select(*columns).where(_is(form, who)).order_by(users.c.id).limit(CANDIDATES_SHOWN + 1)).all()
+    wanted = select(*columns).order_by(users.c.id).limit(CANDIDATES_SHOWN + 1)
+    found = connection.execute(wanted.where(_is(form, who))).all()
+    if not found and (merged := _merged(form, who)) is not None:
+        found = connection.execute(wanted.where(users.c.id.in_(merged))).all()
     if not found:
         raise NotFoundError(f"Nobody here is known by {who}", "aura users list --search TEXT looks for parts; aura users sync asks Privy")
     if len(found) > 1:
@@ -70,6 +77,17 @@ def _is(form: Form, who: str) -> ColumnElement[bool]:
             return users.c.id.in_(select(subscriptions.c.user_id).where(subscriptions.c.stripe_subscription_id == who))
         case Form.EMAIL:
             return func.lower(users.c.email) == func.lower(who)
+
+
+def _merged(form: Form, who: str) -> Select[Any] | None:
+    """Whom the user was merged into that this was."""
+    a = user_aliases.c
+    match form:
+        case Form.ID:
+            return select(a.into_id).where(a.user_id == who.lower())
+        case Form.DID:
+            return select(a.into_id).where(a.privy_id == who)
+    return None
 
 
 def _several(found: Sequence[object]) -> str:

@@ -1,0 +1,153 @@
+"""Which tables hold something of a user: found through the catalogue's foreign keys, tables that nobody here knows included."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Inspector, MetaData, Table, and_, inspect, select
+
+from aura_cli.db.engine import is_sqlite
+from aura_cli.db.shared import OPS, PUBLIC, SHARED, users
+
+_OUTLIVE = ("SET NULL", "SET DEFAULT")  # such rows stay when what they name goes
+_SYSTEM = ("pg_", "information_schema")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A foreign key of one column: `table.column` names `parent.refers`. Tables are (schema, name); None is the usual schema."""
+
+    table: tuple[str | None, str]
+    column: str
+    parent: tuple[str | None, str]
+    refers: str
+    on_delete: str
+
+    @property
+    def name(self) -> str:
+        """The table as a person reads it."""
+        schema, name = self.table
+        return f"{schema}.{name}" if schema else name
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a table, which lead to a person over `link`."""
+
+    link: Link
+    table: Table
+    condition: ColumnElement[bool]
+
+    @property
+    def outlive(self) -> bool:
+        """Do they stay when what they name goes?"""
+        return self.link.on_delete in _OUTLIVE
+
+    @property
+    def known(self) -> bool:
+        """Is it one of the tables that the web app describes?"""
+        return self.link.table in _KNOWN
+
+
+@dataclass
+class Catalogue:
+    """The database's foreign keys. One of several columns is not followed."""
+
+    connection: Connection
+    _tables: dict[tuple[str | None, str], Table] = field(default_factory=dict)
+
+    def of_person(self, person: Mapping[str, Any]) -> Iterator[Rows]:
+        """The rows that name this row of `users` directly."""
+        for link in self._links.get(_USERS, ()):
+            table = self._table(link.table)
+            yield Rows(link, table, table.c[link.column] == _as(link.refers, person[link.refers]))
+
+    def belongings(self, person: Mapping[str, Any]) -> Iterator[Rows]:
+        """The rows that go with this row of `users`, in tables that are not ours to know: those that name others before the others."""
+        for rows in self.of_person(person):
+            if not rows.known:
+                yield from self._below(rows, ())
+
+    def unique_keys(self, link: Link) -> Iterator[Sequence[str]]:
+        """The other columns of each unique key that a link's column is part of. A partial one is none: it may not apply."""
+        inspector, (schema, name) = self._inspector, link.table
+        keys: list[Sequence[str | None]] = [inspector.get_pk_constraint(name, schema)["constrained_columns"]]
+        keys += [constraint["column_names"] for constraint in inspector.get_unique_constraints(name, schema)]
+        keys += [_columns(index) for index in inspector.get_indexes(name, schema) if index["unique"]]
+        for key in sorted({tuple(key) for key in keys if None not in key}):
+            if link.column in key:
+                yield [column for column in key if column and column != link.column]
+
+    def delete(self, rows: Rows) -> int:
+        """Delete rows and, before them, what names them; returns how many of these rows themselves went."""
+        for part in [*self._below(rows, ())][:-1]:
+            self.connection.execute(part.table.delete().where(part.condition))
+        return self.connection.execute(rows.table.delete().where(rows.condition)).rowcount
+
+    def _below(self, rows: Rows, path: tuple[Link, ...]) -> Iterator[Rows]:
+        if not rows.outlive:
+            for link in self._links.get(rows.link.table, ()):
+                if link in path or link.table == rows.link.table or link.on_delete in _OUTLIVE:
+                    continue
+                table = self._table(link.table)
+                condition = table.c[link.column].in_(select(rows.table.c[link.refers]).where(rows.condition))
+                yield from self._below(Rows(link, table, condition), (*path, link))
+        yield rows
+
+    def _table(self, key: tuple[str | None, str]) -> Table:
+        if key not in self._tables:
+            schema, name = key
+            self._tables[key] = Table(name, MetaData(), schema=schema, autoload_with=self.connection, resolve_fks=False)
+        return self._tables[key]
+
+    @cached_property
+    def _inspector(self) -> Inspector:
+        return inspect(self.connection)
+
+    @cached_property
+    def _links(self) -> dict[tuple[str | None, str], list[Link]]:
+        """Foreign keys by the table that they lead to."""
+        found: dict[tuple[str | None, str], list[Link]] = {}
+        for schema in self._schemas():
+            everything = self._inspector.get_multi_foreign_keys(schema=schema)
+            for name, keys in sorted((name, keys) for (_, name), keys in everything.items()):
+                for key in keys:
+                    if len(key["constrained_columns"]) == 1:
+                        parent = (self._usual(key["referred_schema"]), key["referred_table"])
+                        rule = str(key["options"].get("ondelete", "")).upper()
+                        link = Link((schema, name), key["constrained_columns"][0], parent, key["referred_columns"][0], rule)
+                        found.setdefault(parent, []).append(link)
+        return found
+
+    def _schemas(self) -> Sequence[str | None]:
+        if is_sqlite(self.connection):
+            return [None]
+        names = [name for name in self._inspector.get_schema_names() if not name.startswith(_SYSTEM) and name != OPS]
+        return [self._usual(name) for name in names]
+
+    def _usual(self, schema: str | None) -> str | None:
+        return None if schema in (PUBLIC, None) else schema
+
+
+_USERS = (None, users.name)
+_KNOWN = {(None, table.name) for table in SHARED}
+
+
+def _as(column: str, value: Any) -> Any:
+    """A value of `users` with that column's type, whatever the other table's column was made as."""
+    from sqlalchemy import literal
+
+    return literal(value, users.c[column].type) if column in users.c else value
+
+
+def _columns(index: Any) -> Sequence[str | None]:
+    """An index' columns; one that has a condition or an expression gives none that could be compared."""
+    options = index.get("dialect_options", {})
+    conditional = any(name.endswith("_where") for name in options)
+    return [None] if conditional else list(index["column_names"])
+
+
+def same_but(table: Table, other: Any, columns: Sequence[str]) -> ColumnElement[bool]:
+    """Do a row of `table` and one of its alias `other` say the same in `columns`?"""
+    return and_(*(table.c[name] == other.c[name] for name in columns))

@@ -1,0 +1,222 @@
+"""Two rows of `users` that are one person become one, as a plan like any other, applied in one transaction.
+
+What names the row that goes is found through foreign keys, and in our own tables by `user_id`. Its DID and id stay as an alias, so that no
+sync makes a row of it again and both still lead to the person. At Stripe and Privy nothing is changed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, cast, func, literal, null, or_, select
+
+from aura_cli.db.engine import upsert
+from aura_cli.db.shared import LARGEST, METADATA, OPS, subscriptions, team_members, token_balances, users
+from aura_cli.db.types import Json, utc_now, value_of
+from aura_cli.drift import plan
+from aura_cli.drift.kinds import Deed, Kind, field
+from aura_cli.drift.tables import plan_rows
+from aura_cli.errors import UsageError
+from aura_cli.users.dependents import Catalogue, Rows, same_but
+from aura_cli.users.persons import ERASED
+from aura_cli.users.tables import privy_users, user_aliases
+from aura_cli.users.who import Person, resolve
+
+COMMAND = "users merge"
+FILLED = ("email", "name", "avatar_url")  # what the row that stays lacks it gets
+_HISTORY = ("operator_log", "plan_rows", "user_aliases")  # they tell of the past, in which there were two
+_ROLES = ("owner", "admin", "member", "viewer")
+_LIVING = ("active", "trialing", "past_due", "unpaid")
+
+
+@dataclass(frozen=True)
+class Step:
+    """Rows of one table that change hands. `dropped`: of those, rows that the other one has already, where there can be one alone."""
+
+    table: str
+    column: str
+    rows: int
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What is to become of two rows of `users`. `left`: the customer at Stripe that nobody is linked to afterwards."""
+
+    gone: Person
+    stays: Person
+    steps: Sequence[Step]
+    customer: str | None
+    left: str | None
+
+
+def pair(connection: Connection, gone: str, stays: str) -> tuple[Person, Person]:
+    """The two people, by any of their identifiers. Raises as `resolve` does, and UsageError where they are one, or one was erased."""
+    both = resolve(connection, gone), resolve(connection, stays)
+    if both[0].id == both[1].id:
+        raise UsageError("Both are the same row already", "Name the row that is to go, and the one that stays: aura users duplicates")
+    if any(one.privy_user_id.startswith(ERASED) for one in both):
+        raise UsageError("One of them was erased: there is nobody to merge")
+    return both
+
+
+def foresee(connection: Connection, gone: Person, stays: Person) -> Merge:
+    """What merging would do now."""
+    catalogue = Catalogue(connection)
+    steps = []
+    for rows in catalogue.of_person(_row(connection, gone)):
+        dropped = sum(_count(connection, rows.table, one) for one in _conflicts(catalogue, rows, _row(connection, stays)))
+        steps.append(Step(rows.link.name, rows.link.column, _count(connection, rows.table, rows.condition), dropped))
+    steps += [Step(table.name, "user_id", _count(connection, table, table.c.user_id == gone.id), 0) for table in _ours()]
+    customer, left = _customers(connection, gone, stays)
+    return Merge(gone, stays, [step for step in steps if step.rows], customer, left)
+
+
+def make_plan(connection: Connection, merge: Merge) -> str:
+    """Put it down as a plan: a row for `users`, and one for each column that leads there. Returns its id."""
+    people = _count(connection, users, literal(True))
+    made = plan.create(connection, COMMAND, str(uuid4()), complete=True, rows_here=people)
+    who = {"from": merge.gone.id, "from_did": merge.gone.privy_user_id, "into_did": merge.stays.privy_user_id}
+    into = {"into": merge.stays.id}
+    customer = {"stripe_customer_id": merge.stays.stripe_customer_id}
+    _add(connection, made, "merge", merge.stays.id, merge.stays.id, {**who, **customer}, {**into, "stripe_customer_id": merge.customer})
+    for step in merge.steps:
+        numbers = {"rows": step.rows, "dropped": step.dropped}
+        _add(connection, made, "merge", f"{step.table}.{step.column}", merge.gone.id, {**who, **numbers}, into)
+    if merge.left:
+        why = "two customers at Stripe, and a user has one: move what it still pays for by hand"
+        _add(connection, made, "merge_customer", merge.left, merge.stays.id, {"customer": merge.left, "why": why}, None)
+    return made
+
+
+def _add(
+    connection: Connection, made: str, kind: str, key: str, user: str, before: Mapping[str, Any], after: Mapping[str, Any] | None
+) -> None:
+    found: Select[Any] = select(
+        literal(key).label("key"),
+        cast(null(), plan_rows.c.subscription.type).label("subscription"),
+        literal(user, users.c.id.type).label("user_id"),
+        literal(before, Json).label("before"),
+        (cast(null(), Json) if after is None else literal(after, Json)).label("after"),
+    )
+    plan.add(connection, made, KINDS[kind], found)
+
+
+def carry_out(connection: Connection, gone: str, stays: str) -> None:
+    """Merge the row with the id `gone` into the other, in the caller's transaction; what came to it since the plan comes along."""
+    held = select(users).where(or_(users.c.id == gone, users.c.id == stays)).order_by(users.c.id)
+    found = {row.id: dict(row._mapping) for row in connection.execute(held.with_for_update())}  # nobody adds what names them meanwhile
+    before, after = found[gone], found[stays]
+    one, other = (Person(*(row[name] for name in Person.__dataclass_fields__)) for row in (before, after))
+    customer, _ = _customers(connection, one, other)
+    catalogue = Catalogue(connection)
+    _add_balances(connection, gone, stays)
+    for rows in catalogue.of_person(before):
+        for conflict in _conflicts(catalogue, rows, after):
+            catalogue.delete(Rows(rows.link, rows.table, conflict))
+        connection.execute(rows.table.update().where(rows.condition).values({rows.link.column: after[rows.link.refers]}))
+    for table in _ours():
+        connection.execute(table.update().where(table.c.user_id == gone).values(user_id=stays))
+    _tidy_teams(connection, stays)
+    _leave_alias(connection, one, stays)
+    connection.execute(users.delete().where(users.c.id == gone))
+    filled = {name: before[name] for name in FILLED if after[name] is None}
+    values = {**filled, "stripe_customer_id": customer, "updated_at": utc_now()}
+    connection.execute(users.update().where(users.c.id == stays).values(values))
+
+
+def _leave_alias(connection: Connection, gone: Person, stays: str) -> None:
+    a = user_aliases.c
+    connection.execute(user_aliases.update().where(a.into_id == gone.id).values(into_id=stays))
+    connection.execute(privy_users.delete().where(privy_users.c.privy_user_id == gone.privy_user_id))
+    alias = {"user_id": gone.id, "into_id": stays}
+    made = upsert(connection, user_aliases).values(privy_id=gone.privy_user_id, **alias)
+    connection.execute(made.on_conflict_do_update(index_elements=["privy_id"], set_={**alias, "at": utc_now()}))
+
+
+def _customers(connection: Connection, gone: Person, stays: Person) -> tuple[str | None, str | None]:
+    """Which customer the person keeps, and which is left over: the one that pays counts, else that of the row that stays."""
+    own, other = stays.stripe_customer_id, gone.stripe_customer_id
+    if own is None or other is None or own == other:
+        return own or other, None
+    alive = select(subscriptions.c.user_id).where(subscriptions.c.status.in_(_LIVING), subscriptions.c.user_id.in_((gone.id, stays.id)))
+    paying = set(connection.execute(alive).scalars())
+    return (other, own) if gone.id in paying and stays.id not in paying else (own, other)
+
+
+def _add_balances(connection: Connection, gone: str, stays: str) -> None:
+    """Both had tokens: the row that stays holds them together, and the other one's is dropped as the second of its kind."""
+    b = token_balances.c
+    names = ("balance", "monthly_allocation", "total_used", "total_purchased", "last_reset_at")
+    held = select(b.user_id, *(b[name] for name in names)).where(b.user_id.in_((gone, stays)))
+    rows = {row.user_id: row for row in connection.execute(held)}
+    if len(rows) < 2:
+        return
+    one, other = rows[stays], rows[gone]
+    sums = {name: min(LARGEST, getattr(one, name) + getattr(other, name)) for name in ("balance", "total_used", "total_purchased")}
+    resets = [row.last_reset_at for row in (one, other) if row.last_reset_at is not None]
+    more = {"monthly_allocation": max(one.monthly_allocation, other.monthly_allocation), "last_reset_at": max(resets, default=None)}
+    connection.execute(token_balances.update().where(b.user_id == stays).values(**sums, **more, updated_at=utc_now()))
+
+
+def _tidy_teams(connection: Connection, stays: str) -> None:
+    """Nobody is a member of their own workspace, or twice of another's: the strongest role stays."""
+    m = team_members.c
+    theirs = select(m.id, m.user_id, m.workspace_owner_id, m.role).where(or_(m.user_id == stays, m.workspace_owner_id == stays))
+    seen: set[tuple[str, str]] = {(stays, stays)}
+    for row in sorted(connection.execute(theirs).all(), key=lambda row: _ROLES.index(row.role)):
+        if (row.user_id, row.workspace_owner_id) in seen:
+            connection.execute(team_members.delete().where(m.id == row.id))
+        seen.add((row.user_id, row.workspace_owner_id))
+
+
+def _conflicts(catalogue: Catalogue, rows: Rows, stays: Mapping[str, Any]) -> Iterator[ColumnElement[bool]]:
+    """For each unique key: those of `rows` of which the person who stays has one already."""
+    other, value = rows.table.alias("other"), stays[rows.link.refers]
+    for columns in catalogue.unique_keys(rows.link):
+        theirs = other.c[rows.link.column] == literal(value, users.c[rows.link.refers].type)
+        same = select(1).select_from(other).where(theirs, same_but(rows.table, other, columns))
+        yield and_(rows.condition, same.correlate(rows.table).exists())
+
+
+def _ours() -> Iterator[Table]:
+    """Our own tables that name a user, of whichever room was loaded."""
+    tables = (table for table in METADATA.tables.values() if table.schema == OPS and "user_id" in table.c)
+    return (table for table in sorted(tables, key=lambda table: table.name) if table.name not in _HISTORY)
+
+
+def _row(connection: Connection, person: Person) -> Mapping[str, Any]:
+    return dict(connection.execute(select(users).where(users.c.id == person.id)).one()._mapping)
+
+
+def _count(connection: Connection, table: Table, condition: ColumnElement[bool]) -> int:
+    return connection.execute(select(func.count()).select_from(table).where(condition)).scalar_one()
+
+
+def _both_unchanged() -> ColumnElement[bool]:
+    """Over plan_rows: are both rows still there, and of the same logins?"""
+    sides = (("before", "from", "from_did"), ("after", "into", "into_did"))
+    same = (
+        select(1)
+        .select_from(users)
+        .where(users.c.id == value_of(field(side, name), users.c.id), users.c.privy_user_id == field("before", did))
+        for side, name, did in sides
+    )
+    return and_(*(one.exists() for one in same))
+
+
+def _book(connection: Connection, chosen: ColumnElement[bool]) -> None:
+    """Carry out every merge that the chosen plan rows are of."""
+    pairs = select(field("before", "from"), field("after", "into")).where(chosen).distinct()
+    for gone, stays in connection.execute(pairs).all():
+        carry_out(connection, gone, stays)
+
+
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("merge", "two rows that are one person", Deed.GRANT, users, "id", holds=_both_unchanged, book=_book),
+        Kind("merge_customer", "a second customer at Stripe of one person", Deed.REPORT),
+    )
+}

@@ -1,0 +1,100 @@
+"""What is kept of one person as a person: their row, what Privy says, teams, their log, and what tables of others hold of them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import ColumnElement, Connection, func, or_, select
+
+from aura_cli.audit.tables import operator_log
+from aura_cli.db.shared import audit_logs, subscriptions, team_invites, team_members, token_top_ups, users
+from aura_cli.db.types import among, json_field, utc_now
+from aura_cli.drift.tables import plan_rows
+from aura_cli.outbox.tables import outbox
+from aura_cli.users.dependents import Catalogue
+from aura_cli.users.holdings import Holding, Row, addresses, dids, erased, of_user, taken
+from aura_cli.users.tables import privy_users, staged_users, user_aliases
+from aura_cli.users.who import Person
+
+ERASED = "erased:"  # how the DID of a row begins that has no person any more
+MONEY = (subscriptions, token_top_ups)
+_SECRET = ("token", "secret", "password", "passwd", "api_key", "apikey", "private_key", "credential")
+KEPT_BACK = "(a secret: not taken out)"
+
+
+def _at_privy(connection: Connection, person: Person) -> ColumnElement[bool]:
+    return among(privy_users.c.privy_user_id, dids(connection, person))
+
+
+def _staged(connection: Connection, person: Person) -> ColumnElement[bool]:
+    return among(staged_users.c.privy_user_id, dids(connection, person))
+
+
+def _in_teams(_: Connection, person: Person) -> ColumnElement[bool]:
+    return or_(team_members.c.user_id == person.id, team_members.c.workspace_owner_id == person.id)
+
+
+def _invited(connection: Connection, person: Person) -> ColumnElement[bool]:
+    i = team_invites.c
+    return or_(i.workspace_owner_id == person.id, among(func.lower(i.email), addresses(connection, person)))
+
+
+def _asked_for(_: Connection, person: Person) -> ColumnElement[bool]:
+    from sqlalchemy import literal_column
+
+    return json_field(outbox.c.payload, literal_column("'user_id'")) == person.id
+
+
+TEAMS = (Holding(team_invites, _invited, hidden=("token",)), Holding(team_members, _in_teams))
+AT_PRIVY = Holding(privy_users, _at_privy)
+SHOWN = (of_user(users, "id"), AT_PRIVY, of_user(user_aliases, "into_id"), *TEAMS, of_user(audit_logs), of_user(operator_log))
+GONE = (
+    *TEAMS,
+    of_user(audit_logs),
+    of_user(plan_rows),
+    Holding(outbox, _asked_for),
+    Holding(staged_users, _staged),
+    AT_PRIVY,
+    of_user(user_aliases, "into_id"),
+)
+
+
+def takeout(connection: Connection, person: Person) -> Iterator[tuple[str, Row]]:
+    """The person with everything that is not another room's; of tables that nobody here knows the rows that lead to them."""
+    yield from taken(connection, person, SHOWN)
+    for rows in Catalogue(connection).belongings(_row(connection, person)):
+        for found in connection.execute(select(rows.table).where(rows.condition)):
+            yield rows.link.name, {name: _shown(name, value) for name, value in found._mapping.items()}
+
+
+def erase(connection: Connection, person: Person) -> Mapping[str, int]:
+    """Delete the person. Where money rows are left the row of `users` stays, with nothing of them in it; else it goes, too."""
+    catalogue, row = Catalogue(connection), _row(connection, person)
+    connection.execute(operator_log.update().where(among(operator_log.c.key, dids(connection, person))).values(key=ERASED))
+    counts = erased(connection, person, GONE)
+    for rows in catalogue.belongings(row):
+        column = rows.table.c[rows.link.column]
+        name = f"{rows.link.name} (kept, of nobody)" if rows.outlive else rows.link.name  # as their table says of itself
+        freed, gone = rows.table.update().values({column: None}), rows.table.delete()
+        if count := connection.execute((freed if rows.outlive else gone).where(rows.condition)).rowcount:
+            counts[name] = counts.get(name, 0) + count
+    mine = users.c.id == person.id
+    if has_money(connection, person):
+        empty: dict[str, Any] = dict.fromkeys(("email", "name", "avatar_url", "stripe_customer_id"))
+        pseudonym = {**empty, "privy_user_id": f"{ERASED}{uuid4()}", "updated_at": utc_now()}
+        return {**counts, "users": connection.execute(users.update().where(mine).values(pseudonym)).rowcount}
+    return {**counts, "users": connection.execute(users.delete().where(mine)).rowcount}
+
+
+def has_money(connection: Connection, person: Person) -> bool:
+    """Whether rows about payments would be left without their user."""
+    return any(connection.execute(select(1).where(table.c.user_id == person.id).limit(1)).first() for table in MONEY)
+
+
+def _row(connection: Connection, person: Person) -> Mapping[str, Any]:
+    return dict(connection.execute(select(users).where(users.c.id == person.id)).one()._mapping)
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A value of a table that nobody here knows; what is a secret by its column's name is kept back."""
+    return KEPT_BACK if value is not None and any(word in name.lower() for word in _SECRET) else value
