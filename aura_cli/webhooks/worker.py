@@ -15,7 +15,7 @@ from time import monotonic
 
 from sqlalchemy import Connection, Engine
 
-from aura_cli.db.engine import writing
+from aura_cli.db.engine import reading, writing
 from aura_cli.db.failures import forget_details, translate
 from aura_cli.db.leases import identity
 from aura_cli.errors import AuraError, NotFoundError, UnreachableError
@@ -201,7 +201,7 @@ def look(engine: Engine, stripe: Service | None, events: Sequence[Event], clock:
     """Read the events and, with a key, ask Stripe about them; the newest states from before the asking are remembered."""
     said: dict[Event, Object] = {}
     others, bad = [], []
-    with writing(engine) as connection:  # whose customers they are is learnt on the way
+    with reading(engine) as connection:
         erased = persons.erased_among(connection, events)
     for event in events:
         if event in erased:
