@@ -128,11 +128,15 @@ class Surroundings:
         """Seconds until nobody waits for an answer any more."""
         return max(0.0, self.until - monotonic())
 
-    def asked(self, service: Service) -> Service:
-        """`service`, to be asked within the time that is left, its clock noted. Raises Unseen where nothing is to be asked."""
+    def patience(self) -> float:
+        """Seconds without a byte after which a service is given up. Raises Unseen where nothing outside this machine is to be asked."""
         if self.offline:
             raise Unseen("offline")
-        timeout = max(0.5, min(_REQUEST, service.timeout, self.left - 1))
+        return max(0.5, min(_REQUEST, self.left - 1))
+
+    def asked(self, service: Service) -> Service:
+        """`service`, to be asked within the time that is left, its clock noted. Raises Unseen as `patience` does."""
+        timeout = min(self.patience(), service.timeout)
 
         def observe(answer: httpx.Response) -> None:
             if seconds := self._ahead(answer.headers.get("date", "")):

@@ -23,6 +23,7 @@ from aura_cli.integrations.tables import connect_links, connections
 from aura_cli.sandbox.credentials import INTEGRATION_ENCRYPTION_KEY, Addresses
 from aura_cli.sandbox.run import Sandbox, fill_database, opened
 from aura_cli.settings import Settings
+from aura_cli.vault.sealing import derive, seal
 from aura_cli.webhooks.endpoints import LIST
 from aura_cli.webhooks.envelope import read
 from aura_cli.webhooks.events import HANDLED, REFUNDED
@@ -30,7 +31,7 @@ from aura_cli.webhooks.inbox import store
 from aura_cli.webhooks.tables import webhook_events
 from tests.parts.listening import event
 from tests.parts.migrated import engine_of
-from tests.parts.providers import key_ring, serving
+from tests.parts.providers import serving
 from tests.parts.service import free_port
 
 ENDPOINT = "http://127.0.0.1:9/api/webhooks/stripe"
@@ -87,7 +88,7 @@ class Stack:
 
     def connect(self, provider: str = "github", key: str = INTEGRATION_ENCRYPTION_KEY, **columns: Any) -> str:
         """Somebody's connection, sealed under `key`; its row's id."""
-        row = {"provider": provider, "access_token": key_ring(key).seal("gho_sandbox_token"), "user_id": self.people[0], **columns}
+        row = {"provider": provider, "access_token": seal(derive(key), "gho_sandbox_token"), "user_id": self.people[0], **columns}
         with writing(self.engine) as connection:
             return str(connection.execute(insert(integrations).values(row).returning(integrations.c.id)).scalar_one())
 

@@ -2,14 +2,11 @@
 
 import ssl
 from collections.abc import Iterator
-from dataclasses import replace
 
 import httpx
 
-from aura_cli.errors import AuraError, UnreachableError
-from aura_cli.insight.finding import Finding, fail, ok, warn
+from aura_cli.insight.finding import Finding, counted, fail, ok, warn
 from aura_cli.insight.surroundings import Surroundings
-from aura_cli.transport import Rate, Service
 
 ADDRESSES = ("NEXT_PUBLIC_APP_URL", "AURA_PUBLIC_URL")
 WARN_DAYS, FAIL_DAYS = 14, 3  # what renews itself does so a month before
@@ -29,24 +26,20 @@ def check(about: Surroundings) -> Iterator[Finding]:
 
 
 def _certificate(about: Surroundings, url: str) -> Finding:
-    ends: list[float] = []
-
-    def observe(answer: httpx.Response) -> None:
-        if (stream := answer.extensions.get("network_stream")) and (wrapped := stream.get_extra_info("ssl_object")):
-            ends.append(ssl.cert_time_to_seconds(wrapped.getpeercert()["notAfter"]))
-
-    asked = replace(about.asked(Service(url, url, {}, Rate(0))), observe=observe)
+    look = f"curl -sSI {url}"
     try:
-        with asked:
-            asked.get("/")
-    except UnreachableError as error:
-        return fail("certificate", error.message, f"curl -sSI {url}")
-    except AuraError:  # whatever it answers, it showed its certificate
-        pass
-    days = (min(ends) - about.now().timestamp()) / 86_400 if ends else 0.0
-    told = f"the certificate of {url} lasts {days:,.0f} more days"
-    if not ends:
-        return warn("certificate", f"{url} showed no certificate", f"curl -sSI {url}")
+        ends = _end(url, about.patience())
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return fail("certificate", f"{url} could not be reached: {type(error).__name__} {error}".rstrip(), look)
+    days = (ends - about.now().timestamp()) / 86_400
+    told = f"the certificate of {url} ends in {counted(int(days), 'day')}"
     if days < WARN_DAYS:
-        return (fail if days < FAIL_DAYS else warn)("certificate", told)
+        return (fail if days < FAIL_DAYS else warn)("certificate", told, look)
     return ok("certificate", told)
+
+
+def _end(url: str, timeout: float) -> float:
+    """When the certificate that is shown there ends, epoch seconds, whatever is answered. Raises httpx.HTTPError."""
+    with httpx.Client(timeout=timeout) as client, client.stream("HEAD", url) as answer:
+        shown = answer.extensions["network_stream"].get_extra_info("ssl_object").getpeercert()
+    return float(ssl.cert_time_to_seconds(shown["notAfter"]))

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 from aura_cli.errors import ServiceError
 from aura_cli.insight.finding import Finding, absent, fail, ok
-from aura_cli.insight.surroundings import Surroundings, Unseen, timed
+from aura_cli.insight.surroundings import Surroundings, timed
 from aura_cli.ratelimit.limits import CONFIGURED_BY, lacking
 from aura_cli.ratelimit.upstash import Upstash
 
 CONSOLE = "https://console.upstash.com"
-_SECONDS = 6.0  # more than a check of a limit waits: it is looked whether it answers at all
 
 
 def check(about: Surroundings) -> Iterator[Finding]:
@@ -20,9 +19,7 @@ def check(about: Surroundings) -> Iterator[Finding]:
         else:
             yield fail("database", f"{missing}: nothing is limited", CONSOLE)
         return
-    if about.offline:
-        raise Unseen("offline")
-    with Upstash(about.settings, min(_SECONDS, about.left)) as database:
+    with Upstash(about.settings, about.patience()) as database:  # longer than a check of a limit waits
         answer, latency = timed(lambda: database.execute(["PING"]))
     if answer != "PONG":
         raise ServiceError("Upstash answered a PING with something else", "Is UPSTASH_REDIS_REST_URL its REST address?")

@@ -1,0 +1,318 @@
+"""What doctor sees of each system beside its planted fault, and what it leaves alone."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, text
+
+from aura_cli.db.engine import writing
+from aura_cli.db.tables import binding
+from aura_cli.insight.checks import clock, disk
+from aura_cli.insight.finding import State, System
+from aura_cli.integrations.tables import connections
+from aura_cli.outbox.queue import enqueue
+from aura_cli.outbox.tables import outbox
+from aura_cli.sandbox.stripe.state import ACCOUNT
+from aura_cli.vault.keyring import FALLBACK_SECRET
+from tests.insight.stack import ENDPOINT, Stack, stack
+from tests.parts.program import Aura
+from tests.parts.secured import front, made_trust
+from tests.parts.upstash import answering
+
+NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def well() -> Iterator[Stack]:
+    with stack() as found:
+        yield found
+
+
+@pytest.fixture
+def on_postgres(postgres_database: str) -> Iterator[Stack]:
+    with stack(postgres_database) as found:
+        yield found
+
+
+def bind(well: Stack, **columns: Any) -> None:
+    """What the database belongs to."""
+    with writing(well.engine) as connection:
+        connection.execute(binding.update().values(columns))
+
+
+def test_a_database_of_another_environment(well: Stack) -> None:
+    """It is bound to another Privy app, or to another Stripe account: each is told by the system that knows."""
+    bind(well, privy_app="another-app", stripe_account="acct_of_another")
+    ((state, detail, fix),) = well.told(System.DATABASE)
+    assert (state, fix) == (State.FAIL, "aura env bind")
+    assert "privy app: bound to another-app" in detail
+    what = f"the key is of {ACCOUNT}, and this database belongs to acct_of_another"
+    assert well.told(System.STRIPE) == [(State.FAIL, what, "aura env show")]
+
+
+def test_an_old_schema(well: Stack) -> None:
+    """What to run is told once; what needs the schema is not looked at."""
+    with writing(well.engine) as connection:
+        connection.execute(text("UPDATE aura_version SET version_num = '0005'"))
+    report = well.examine()
+    ((one,),) = [[one for one in report.findings if one.state is State.FAIL]]
+    assert (one.system, one.fix) == ("database", "aura db upgrade")
+    assert [one.system for one in report.findings if one.state is State.SKIPPED] == ["webhooks", "vault", "connections"]
+
+
+def test_a_database_that_cannot_be_written_to(on_postgres: Stack) -> None:
+    """Read-only by its settings, as Neon makes it where a quota is used up."""
+    with writing(on_postgres.engine) as connection:
+        name = connection.execute(text("SELECT current_database()")).scalar()
+        connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    ((state, detail, _),) = on_postgres.told(System.DATABASE)
+    assert (state, detail) == (State.FAIL, "nothing can be written: default_transaction_read_only is on")
+
+
+def test_a_role_that_may_not(on_postgres: Stack) -> None:
+    """Each room that cannot work is named, and why."""
+    with writing(on_postgres.engine) as connection:
+        connection.execute(text("REVOKE UPDATE ON public.token_balances FROM CURRENT_USER"))
+    ((_, detail, fix),) = on_postgres.told(System.DATABASE)
+    assert (detail, fix) == ("subscriptions cannot work: the role may not read and write token_balances", "aura db check")
+
+
+def test_where_the_database_is(on_postgres: Stack) -> None:
+    """Its version, and its host; a pooled one is told apart."""
+    first = on_postgres.examine(System.DATABASE).findings[0]
+    assert first.detail.startswith("PostgreSQL 18")
+    assert first.detail.endswith(" at 127.0.0.1")
+
+
+def test_the_key_s_mode(well: Stack) -> None:
+    """A test key in production; a live one anywhere else is refused by the stand-in, and told of all the same."""
+    key = "sk_test_sandbox_StandInOnThisMachine0000"
+    production = well.told(System.STRIPE, env={"AURA_ENV": "production", "STRIPE_SECRET_KEY": key})
+    assert production[0][:2] == (State.FAIL, "AURA_ENV is production, and the key is a test one")
+    live = well.told(System.STRIPE, env={"AURA_ENV": "staging", "STRIPE_SECRET_KEY": key.replace("test", "live")})
+    assert live[0][1] == "AURA_ENV is staging, and the key is live: it moves real money"
+    ((_, detail, _),) = well.told(System.STRIPE, env={"STRIPE_SECRET_KEY": "pk_test_sandbox_public"})
+    assert detail == "STRIPE_SECRET_KEY is no secret key"
+
+
+def test_the_versions_of_the_api(well: Stack) -> None:
+    """The account's and ours are told; an endpoint that gets payloads of an old shape is worth a look."""
+    told = [one.detail for one in well.examine(System.STRIPE).findings]
+    assert "API version of the account 2026-10-28.endive, ours 2026-10-28.endive" in told
+    old = well.listens(url="http://127.0.0.1:9/other/path", api_version="2024-06-20")
+    assert well.told(System.STRIPE) == []  # somebody else's
+    (ours,) = [one["id"] for one in well.stripe("GET", "/v1/webhook_endpoints")["data"] if one["id"] != old]
+    well.stripe("DELETE", f"/v1/webhook_endpoints/{ours}")
+    ((state, detail, _),) = well.told(System.STRIPE)
+    assert (state, "gets API version 2024-06-20, the shape of before 2025-03-31" in detail) == (State.WARN, True)
+
+
+def test_an_endpoint_that_gets_too_little(well: Stack) -> None:
+    """Some of the handled events do not come; one that gets them all beside it is enough."""
+    (whole,) = [one["id"] for one in well.stripe("GET", "/v1/webhook_endpoints")["data"]]
+    part = well.listens("invoice.paid")
+    assert well.told(System.STRIPE) == []
+    well.stripe("DELETE", f"/v1/webhook_endpoints/{whole}")
+    told = f"{ENDPOINT}: 11 missing of the events that are handled"
+    assert well.told(System.STRIPE) == [(State.FAIL, told, f"aura webhooks endpoints enable {part}")]
+
+
+def test_two_who_grant(well: Stack) -> None:
+    """While aura grants, the web app must not get the events as well; whoever gets them alone is the one."""
+    env = {"NEXT_PUBLIC_APP_URL": "http://127.0.0.1:10"}
+    (ours,) = [one["id"] for one in well.stripe("GET", "/v1/webhook_endpoints")["data"]]
+    theirs = well.listens(url="http://127.0.0.1:10/api/webhooks/stripe")
+    ((state, detail, fix),) = well.told(System.STRIPE, env=env)
+    assert (state, fix) == (State.FAIL, f"aura webhooks endpoints disable {theirs}")
+    assert detail.startswith("aura grants balances, and the web app still gets events at http://127.0.0.1:10/")
+    well.stripe("DELETE", f"/v1/webhook_endpoints/{ours}")
+    assert well.told(System.STRIPE, env=env) == []
+
+
+def test_no_endpoint(well: Stack) -> None:
+    """With a test key that is not configured, and the command says where."""
+    for one in well.stripe("GET", "/v1/webhook_endpoints")["data"]:
+        well.stripe("DELETE", f"/v1/webhook_endpoints/{one['id']}")
+    (found,) = [one for one in well.examine(System.STRIPE).findings if one.name == "endpoint"]
+    assert (found.state, found.fix) == (
+        State.NOT_CONFIGURED,
+        f"aura webhooks endpoints create {well.addresses.web_app}/api/webhooks/stripe",
+    )
+
+
+def test_a_listener_that_nothing_reaches(well: Stack) -> None:
+    """Stripe has events that did not arrive, where some arrived before; a listener that never was is none."""
+    customer = well.stripe("POST", "/v1/customers", {"email": "new@example.com"})["id"]
+    price = well.env["STRIPE_PRICE_ID"]
+    well.stripe("POST", "/v1/subscriptions", {"customer": customer, "items[0][price]": price, "trial_period_days": 7})
+    assert well.told(System.WEBHOOKS) == []
+    assert "nothing was ever received here" in [one.detail for one in well.examine(System.WEBHOOKS).findings]
+    well.arrived(state="done", outcome="ignored", created=1, received_at=NOW - 3 * HOUR)
+    later = {"ahead": timedelta(minutes=10)}  # what is younger than five minutes may be on its way
+    ((state, detail, fix),) = [one for one in well.told(System.WEBHOOKS, **later) if "Silent" in one[1]]
+    assert (state, fix) == (State.FAIL, "aura webhooks backfill")
+    assert detail.startswith("Silent for 3 h while Stripe has ")
+
+
+def test_what_waits_in_the_inbox(well: Stack) -> None:
+    """Nobody works on it; events of unknown customers; what was given up on its way to the web app, and what nobody carries out."""
+    well.arrived(due_at=NOW - HOUR)
+    well.arrived(state="unmatched", customer="cus_1")
+    with writing(well.engine) as connection:
+        for kind, key in (("forward", "evt_1"), ("forward", "evt_2"), ("mail", "mail_1"), ("alert", "a")):
+            enqueue(connection, kind, key, {})
+        connection.execute(outbox.update().where(outbox.c.kind == "forward").values(state="dead"))
+        connection.execute(outbox.update().where(outbox.c.kind != "forward").values(next_try_at=NOW - HOUR))
+    assert well.told(System.WEBHOOKS) == [
+        (State.FAIL, "nobody works on the inbox: what is due has waited for 60 min", "aura webhooks work"),
+        (State.WARN, "1 event of customers that nobody here has", "aura webhooks list --status unmatched"),
+        (State.FAIL, "2 events given up on the way to the web app", "aura webhooks replay evt_1 evt_2"),
+        (State.FAIL, "1 mail due that nobody carries out, the oldest for 60 min", "aura email retry"),
+    ]
+
+
+def test_a_sender_whose_domain_is_not_registered(well: Stack) -> None:
+    """Every mail would be refused; a domain that is being verified is no better."""
+    ((_, detail, fix),) = well.told(System.RESEND, env={"FROM_EMAIL": "AURA <hello@example.com>"})
+    assert (detail[:12], fix) == ("example.com,", "https://resend.com/domains/add")
+    well.sandbox(well.addresses.resend, "domains", name="example.com", spf="pending")
+    ((state, detail, _),) = well.told(System.RESEND, env={"FROM_EMAIL": "hello@example.com"})
+    assert (state, detail) == (State.FAIL, "example.com is pending: SPF is pending")
+
+
+def test_a_key_that_may_only_send(well: Stack) -> None:
+    """Resend's sending keys cannot be asked for domains: that is no failure."""
+    body = b'{"statusCode":401,"name":"restricted_api_key","message":"This API key is restricted to only send emails"}'
+    head = b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with answering(head + body) as base:
+        report = well.examine(System.RESEND, env={"RESEND_API_URL": base})
+    assert [(one.state, one.detail) for one in report.findings] == [
+        (State.OK, "the key may only send: whether sandbox.test is verified cannot be asked with it")
+    ]
+
+
+def test_half_of_upstash(well: Stack) -> None:
+    """One of its two settings limits nothing: that is a failure; none of them is not configured."""
+    half = well.told(System.UPSTASH, env={"UPSTASH_REDIS_REST_URL": ""})
+    assert half[0][:2] == (State.FAIL, "UPSTASH_REDIS_REST_URL is not set: nothing is limited")
+    assert well.troubles(System.UPSTASH, env={"UPSTASH_REDIS_REST_URL": "", "UPSTASH_REDIS_REST_TOKEN": ""}) == {}
+
+
+@pytest.mark.parametrize("dsn", ["nonsense", "https://sentry.example.com/1", "https://key@sentry.example.com", "https://key@host:port/1"])
+def test_an_address_of_sentry_that_is_none(well: Stack, dsn: str) -> None:
+    """A DSN names a key, a host and a project."""
+    ((state, detail, _),) = well.told(System.SENTRY, env={"NEXT_PUBLIC_SENTRY_DSN": dsn})
+    assert (state, detail.startswith("NEXT_PUBLIC_SENTRY_DSN is no ")) == (State.FAIL, True)
+
+
+def test_what_is_sealed_otherwise(well: Stack) -> None:
+    """Under the web app's public fallback, under a key that nobody has, not at all; each is told apart."""
+    well.connect("github", FALLBACK_SECRET)
+    well.connect("notion", "a-key-that-nobody-has-any-more")
+    well.connect("linear", access_token="lin_sandbox_plain")
+    assert [(state, detail) for state, detail, _ in well.told(System.VAULT)] == [
+        (State.FAIL, "1 value under the web app's public fallback key"),
+        (State.FAIL, "1 value damaged, or under a key that is not configured"),
+        (State.WARN, "1 value not sealed at all"),
+    ]
+    ((state, detail, _), *_) = well.told(System.VAULT, env={"INTEGRATION_ENCRYPTION_KEY": "short"})
+    assert (state, detail.startswith("INTEGRATION_ENCRYPTION_KEY ")) == (State.FAIL, True)
+
+
+def test_connections_that_need_somebody(well: Stack) -> None:
+    """One that was not refreshed, one that ends soon, one that fails; a provider that is stopped; an answer that lies there."""
+    well.connect("google", refresh_token=None, token_expiry=NOW + 24 * HOUR)
+    failing = well.connect("github")
+    known = {"integration_id": failing, "user_id": well.people[0], "provider": "github", "failures": 2, "health": "failing"}
+    with writing(well.engine) as connection:
+        connection.execute(insert(connections).values(known))
+    spool = Path(well.env["AURA_HOME"], "spool")
+    spool.mkdir()
+    for name, age in (("old", 2), ("new", 0)):
+        (spool / name).write_text("sealed")
+        os.utime(spool / name, times=((NOW - age * HOUR).timestamp(),) * 2)
+    told = {fix: (state, detail) for state, detail, fix in well.told(System.CONNECTIONS)}
+    assert told == {
+        "aura integrations list --health failing": (State.WARN, "1 connection that fails for now"),
+        "aura integrations list --expiring 7d": (
+            State.WARN,
+            "1 connection that ends within 7 days unless its owner does something",
+        ),
+        "aura integrations refresh": (State.FAIL, "1 answer of providers not in the database yet"),
+    }
+
+
+def test_files_that_others_can_read(aura: Aura) -> None:
+    """The file with the settings, and the data directory, with the command that mends it."""
+    file = aura.work / ".env.local"
+    file.write_text("AURA_ENV=development\n")
+    file.chmod(0o644)
+    Path(aura.environment["AURA_HOME"]).chmod(0o755)
+    told = aura("doctor", "--only", "files", "--json")
+    assert [(one["state"], one["fix"]) for one in told.json["findings"]][:2] == [
+        ("warn", f"chmod 600 {file}"),
+        ("warn", f"chmod 700 {aura.environment['AURA_HOME']}"),
+    ]
+    file.chmod(0o600)
+    Path(aura.environment["AURA_HOME"]).chmod(0o700)
+    assert aura("doctor", "--only", "files").out.startswith(f"ok    files        read from {file}")
+
+
+def test_a_certificate_that_ends_soon(aura: Aura, tmp_path: Path) -> None:
+    """Of the web app's address; one that nobody here trusts is a failure, too."""
+    trust = made_trust(tmp_path)
+    with front(trust) as end, answering(b"HTTP/1.1 204 No Content\r\n\r\n") as plain:
+        end.target = int(plain.rpartition(":")[2])
+        env = {"AURA_ENV": "development", "NEXT_PUBLIC_APP_URL": end.base}
+        believed = aura("doctor", "--only", "tls", "--json", env={**env, "SSL_CERT_FILE": str(trust.authority)}).json
+        unknown = aura("doctor", "--only", "tls", "--json", env=env).json
+        nowhere = aura("doctor", "--only", "tls", "--json", env={**env, "SSL_CERT_FILE": "/nowhere.pem"}).json
+    assert believed["findings"][1]["detail"] == f"the certificate of {end.base} ends in 0 days"
+    assert "CERTIFICATE_VERIFY_FAILED" in unknown["findings"][1]["detail"]
+    assert nowhere["findings"][0]["detail"].startswith("the trusted authorities cannot be loaded")
+    assert [one["failed"] for one in (believed, unknown, nowhere)] == [["tls"]] * 3
+
+
+MOUNTS = """overlay / overlay rw 0 0
+tmpfs /tmp tmpfs rw 0 0
+/dev/sda1 /data ext4 rw 0 0
+/dev/sdb1 /with\\040space xfs rw 0 0
+tmpfs /data/scratch tmpfs rw 0 0
+/dev/sdc1 /tmp ext4 rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("/home", "overlay"),
+        ("/data/aura", "ext4"),
+        ("/data/scratch/x", "tmpfs"),
+        ("/with space", "xfs"),
+        ("/tmp", "ext4"),
+        ("/database", "overlay"),
+    ],
+)
+def test_the_kind_of_disk(place: str, kind: str) -> None:
+    """The mount that is nearest, and of two at one place the later."""
+    assert disk.kind_of(Path(place), MOUNTS) == kind
+
+
+def judged(*clocks: tuple[str, float]) -> list[tuple[str, str]]:
+    return [(one.state, one.detail) for one in clock.compare(clocks)]
+
+
+def test_whose_clock_is_wrong() -> None:
+    """This machine's where most say so; else the one that differs."""
+    assert judged() == []
+    assert judged(("Stripe", 1), ("Privy", -2), ("the database", 0)) == [("ok", "within 1 s of Stripe, Privy, the database")]
+    assert judged(("Stripe", 90), ("Privy", 91)) == [("warn", "this machine's clock is 90 s slow, say Stripe, Privy")]
+    assert judged(("Stripe", -600), ("Privy", -601), ("the database", 0)) == [
+        ("fail", "this machine's clock is 10 min fast, say Stripe, Privy, the database")
+    ]
+    assert judged(("Stripe", 0), ("Privy", 1), ("the database", 300))[1:] == [("warn", "the clock of the database is 5 min fast")]
