@@ -43,7 +43,7 @@ COMMANDS = {  # name → where it is (a Typer app, or a function to be one comma
     "analytics": ("aura_cli.analytics.commands:app", "Google Analytics: send an event, check one."),
     "keys": ("aura_cli.vault.commands:app", "The key that seals tokens: where it is used, a new one, rotation."),
     "cron": ("aura_cli.cron.commands:app", "Jobs that a clock starts: run one, see how they fare, print them for cron."),
-    "env": ("aura_cli.environment.commands:app", "What this database belongs to."),
+    "env": ("aura_cli.environment.commands:app", "What is configured, whether it is right, and what this database belongs to."),
     "completions": ("aura_cli.completions.commands:app", "Completion in bash, zsh, fish and PowerShell; the manual page."),
     "db": ("aura_cli.db.commands:app", "The database: upgrade, status, check."),
 }
@@ -136,7 +136,7 @@ class Root(LazyGroup):
                 formatter.write_dl([(name.ljust(widest), line) for name, line in rows])
 
     def format_epilog(self, ctx: Context, formatter: HelpFormatter) -> None:
-        with formatter.section("Global options, before or after the verb"):
+        with formatter.section("Options of every command"):
             formatter.write_dl([*pages.GLOBAL.items()])
         formatter.write_paragraph()
         formatter.write_text(pages.EXITS)

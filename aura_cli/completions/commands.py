@@ -26,7 +26,7 @@ class Shown(StrEnum):
 def show(ctx: typer.Context, shell: Shown = typer.Argument(metavar="SHELL", help="bash, zsh, fish, powershell; man: the manual.")) -> None:
     """Print a shell's completion script, or the manual page.
 
-    Example: eval "$(aura completions show bash)"
+    Example: source <(aura completions show bash)
     Example: aura completions show man | man -l -
     """
     from aura_cli.completions.scripts import MANUAL, SHELLS, read

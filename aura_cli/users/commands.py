@@ -210,7 +210,7 @@ def _known_as(runtime: Runtime, did: str) -> str | None:
 @app.command()
 def export(
     ctx: typer.Context,
-    form: ExportFormat = typer.Option(ExportFormat.CSV, "--format", help="How to write it."),
+    form: ExportFormat | None = typer.Option(None, "--format", help="How to write it; csv, unless --json makes it an array."),
     out: str = typer.Option("-", "--out", help="The file (only its owner can read it), or - for standard output."),
     personal: bool = typer.Option(False, "--personal", help="With e-mail addresses, names and pictures."),
 ) -> None:
@@ -224,11 +224,12 @@ def export(
     runtime: Runtime = ctx.obj
     columns = (*NEUTRAL, *(PERSONAL if personal else ()))
     console, rows = runtime.console, everybody(runtime.engine)
+    how = Format(form) if form else Format.JSON if runtime.options.as_json else Format.CSV
     if out == "-":
-        console.listing(rows, columns, form=Format(form), chosen=",".join(columns))
+        console.listing(rows, columns, form=how, chosen=",".join(columns))
         return
     with private_file(Path(out)) as file:
-        replace(console, out=file).listing(rows, columns, form=Format(form), chosen=",".join(columns))
+        replace(console, out=file).listing(rows, columns, form=how, chosen=",".join(columns))
     console.say(f"Written to {out}")
 
 
