@@ -79,6 +79,8 @@ KNOWN: Mapping[str, Known] = {
     "GA_API_SECRET": Known("Measurement Protocol secret.", secret=True),
     "GA_API_BASE": Known("Where Google Analytics lives.", credential="GA_API_SECRET"),
     "VERCEL_TOKEN": Known("Vercel's token.", secret=True),
+    "VERCEL_PROJECT_ID": Known("The Vercel project, by id or name; default what `vercel link` wrote into `.vercel/project.json`."),
+    "VERCEL_ORG_ID": Known("The Vercel team that the project belongs to; default as for the project."),
     "VERCEL_API_BASE": Known("Where Vercel lives.", credential="VERCEL_TOKEN"),
     "MICROSOFT_TENANT_ID": Known("Microsoft's tenant for Teams and Outlook; default `common`."),
     "TRELLO_API_KEY": Known("Trello's API key, which is public."),

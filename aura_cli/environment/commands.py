@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from aura_cli.environment.check_commands import check, show
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
     from aura_cli.environment.rebinding import Bound
 
-app = typer.Typer(help="What this database belongs to.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(
+    help="What is configured, whether it is right, and what this database belongs to.", rich_markup_mode=None, no_args_is_help=True
+)
+app.command("check")(check)
+app.command("show")(show)
 
 
 @app.callback()
 def env() -> None:
-    """What this database belongs to."""
+    """What is configured, whether it is right, and what this database belongs to."""
 
 
 @app.command()

@@ -34,11 +34,12 @@ def sandbox(
     upstash_port: int = typer.Option(0, "--upstash-port", min=0, max=65535, help=ANY),
     analytics_port: int = typer.Option(0, "--analytics-port", min=0, max=65535, help=ANY),
     web_app_port: int = typer.Option(0, "--web-app-port", min=0, max=65535, help=ANY),
+    vercel_port: int = typer.Option(0, "--vercel-port", min=0, max=65535, help=ANY),
 ) -> None:
     """Run local stand-ins of every outside service with a made-up population, and a database to match.
 
-    They are Stripe, Privy, the 64 providers, OpenAI, Resend, Upstash, Google Analytics and pages of the web app. Without CMD
-    it prints the complete environment and runs until it is stopped. Faults can be changed while it runs with
+    They are Stripe, Privy, the 64 providers, OpenAI, Resend, Upstash, Google Analytics, Vercel and pages of the web app. Without
+    CMD it prints the complete environment and runs until it is stopped. Faults can be changed while it runs with
     POST /_sandbox/faults. Example: aura sandbox -- aura subscriptions reconcile
     """
     from aura_cli.sandbox.faults import Faults
@@ -56,7 +57,8 @@ def sandbox(
         reorder_events=reorder_events,
         seed=seed,
     )
-    ports = Ports(stripe_port, privy_port, providers_port, openai_port, resend_port, upstash_port, analytics_port, web_app_port)
+    own = (openai_port, resend_port, upstash_port, analytics_port, web_app_port, vercel_port)
+    ports = Ports(stripe_port, privy_port, providers_port, *own)
     now = int(runtime.clock().timestamp())
     made = Sandbox(users, seed, now, drift=not clean, faults=faults, ports=ports, webhook_url=webhook_url, redis=redis)
     raise typer.Exit(run(made, command or [], runtime.console))

@@ -23,6 +23,9 @@ RESEND_WEBHOOK_SECRET = "whsec_sandboxStandInOnThisMachine00000"  # noqa: S105 (
 UPSTASH_REDIS_REST_TOKEN = "sandbox-StandInOnThisMachine0000"  # noqa: S105
 GA_API_SECRET = "sandbox-StandInOnThisMachine0000"  # noqa: S105
 GA_MEASUREMENT_ID = "G-SANDBOX000"
+VERCEL_TOKEN = "sandbox-vercel-StandInOnThisMachine0000"  # noqa: S105
+VERCEL_PROJECT_ID = "prj_SandboxStandInOnThisMachine00"
+VERCEL_ORG_ID = "team_SandboxStandInOnThisMach"
 INTEGRATION_ENCRYPTION_KEY = "sandbox-integration-encryption-key-0000"
 
 PROVIDER_FILES = "providers"  # the folder in AURA_HOME with the files that lead to the stand-in
@@ -42,6 +45,7 @@ class Addresses:
     upstash: str = NOWHERE
     analytics: str = NOWHERE
     web_app: str = NOWHERE
+    vercel: str = NOWHERE
 
 
 def environment(addresses: Addresses, home: Path, database_url: str) -> dict[str, str]:
@@ -74,8 +78,10 @@ def environment(addresses: Addresses, home: Path, database_url: str) -> dict[str
         "GA_API_BASE": addresses.analytics,
         "GA_API_SECRET": GA_API_SECRET,
         "NEXT_PUBLIC_GA_MEASUREMENT_ID": GA_MEASUREMENT_ID,
-        "VERCEL_API_BASE": NOWHERE,
-        "VERCEL_TOKEN": "sandbox-nothing-listens-0000",
+        "VERCEL_API_BASE": addresses.vercel,
+        "VERCEL_TOKEN": VERCEL_TOKEN,
+        "VERCEL_PROJECT_ID": VERCEL_PROJECT_ID,
+        "VERCEL_ORG_ID": VERCEL_ORG_ID,
     }
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from aura_cli.console import Console, dump
+from aura_cli.environment.variables import VARIABLES
 from aura_cli.errors import UsageError
 from aura_cli.integrations.catalogue import load
 from aura_cli.sandbox.credentials import PROVIDER_FILES, Addresses, environment
@@ -19,6 +20,7 @@ from aura_cli.sandbox.generation import build
 from aura_cli.sandbox.population import Population
 from aura_cli.sandbox.providers.addresses import write
 from aura_cli.sandbox.server import Ports, running
+from aura_cli.sandbox.vercel import plant
 from aura_cli.settings import foreign_environment
 
 STAND_INS = {  # by their names in `Addresses`: what each stands in for
@@ -30,7 +32,10 @@ STAND_INS = {  # by their names in `Addresses`: what each stands in for
     "upstash": "Upstash",
     "analytics": "Google Analytics",
     "web_app": "the web app",
+    "vercel": "Vercel",
 }
+
+_CLIENTS = ("_CLIENT_ID", "_CLIENT_SECRET")  # of providers: the web app's, too
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,9 @@ def opened(sandbox: Sandbox, *, fill: bool = True) -> Iterator[tuple[dict[str, s
         delivered, redis = sandbox.webhook_url, sandbox.redis
         with running(population, faults=sandbox.faults, ports=sandbox.ports, webhook_url=delivered, redis=redis) as addresses:
             write(load().providers, addresses.providers, home / PROVIDER_FILES)
-            yield environment(addresses, home, url), population, addresses
+            variables = environment(addresses, home, url)
+            plant(addresses.vercel, {name: text for name, text in variables.items() if name in VARIABLES or name.endswith(_CLIENTS)})
+            yield variables, population, addresses
 
 
 def fill_database(url: str, population: Population, *, people: bool = True, drift: bool = True) -> dict[str, int]:

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Middleware
 
 from aura_cli.errors import ConflictError, UsageError
 from aura_cli.integrations.catalogue import load
-from aura_cli.sandbox import analytics, openai, resend, stripe, upstash, web_app
+from aura_cli.sandbox import analytics, openai, resend, stripe, upstash, vercel, web_app
 from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET, Addresses, provider_variables
 from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
 from aura_cli.sandbox.population import Population
@@ -40,6 +40,7 @@ class Ports:
     upstash: int = 0
     analytics: int = 0
     web_app: int = 0
+    vercel: int = 0
 
 
 _Started = Future[tuple[Addresses, Callable[[], object]]]  # where the stand-ins listen, and what stops them
@@ -83,6 +84,7 @@ def _applications(population: Population, faults: Faults, webhook_url: str, redi
         "upstash": (upstash, upstash.UpstashState(redis)),
         "analytics": (analytics, analytics.AnalyticsState()),
         "web_app": (web_app, web_app.WebAppState()),
+        "vercel": (vercel, vercel.VercelState()),
     }
     return {
         "stripe": _stripe(population, mishaps["stripe"], webhook_url),
