@@ -107,13 +107,15 @@ def _patient(service: Service) -> Service:
 
 
 def _at_privy(settings: Settings, subject: Subject) -> dict[str, Staged | None]:
+    """The people by their DIDs; who is nobody here by what was asked for. Raises ServiceError for an answer that cannot be read."""
     with _patient(privy.service(settings)) as service:
-        if subject.people:
-            return {one.privy_user_id: privy.user(service, one.privy_user_id) for one in subject.people}
-        if subject.asked.startswith("did:"):
-            return {subject.asked: privy.user(service, subject.asked)}
-        known = [found for address in subject.addresses if (found := privy.user_by_email(service, address))]
-        return {one.privy_user_id: one for one in known}
+        dids = [one.privy_user_id for one in subject.people] or [subject.asked] * subject.asked.startswith("did:")
+        found = {did: privy.user(service, did) for did in dids}
+        strangers = [] if dids else [one for address in subject.addresses if (one := privy.user_by_email(service, address))]
+        found |= {one.privy_user_id: one for one in strangers}
+    if unreadable := [did for did, one in found.items() if one and one.failure]:
+        raise ServiceError(f"Privy's answer about {unreadable[0]} is not what it should be")
+    return found
 
 
 def _at_stripe(settings: Settings, subject: Subject) -> AtStripe:

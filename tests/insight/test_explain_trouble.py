@@ -1,0 +1,256 @@
+"""`aura explain` when services are away, ids are odd, and links are broken in other ways than the planted stories'."""
+
+import socket
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from aura_cli.db.engine import writing
+from aura_cli.db.shared import subscriptions
+from aura_cli.mail.tables import mails
+from aura_cli.sandbox.stripe import billing, records
+from aura_cli.users.tables import user_aliases
+from tests.insight.desk import LONG_AGO, Desk
+from tests.parts.terminal import on_a_terminal
+
+NOBODY = "http://127.0.0.1:9"  # the discard port: refused at once
+
+
+def mail(desk: Desk, **values: Any) -> str:
+    """A mail to the person; its id."""
+    row = {"id": str(uuid4()), "key": str(uuid4()), "template": "welcome", "data": {}, "address": "person1@example.com", **values}
+    with writing(desk.books.engine) as connection:
+        connection.execute(mails.insert().values(**row, created_at=LONG_AGO, state_at=LONG_AGO))
+    return str(row["id"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ("nobody@example.com", 5),
+        (str(uuid4()), 5),
+        ("did:privy:nobody", 5),
+        ("evt_nothing", 5),
+        ("in_nothing", 5),
+        ("", 2),
+        ("no such thing", 2),
+        ("cus_", 2),
+    ],
+)
+def test_what_nobody_knows(desk: Desk, asked: str, code: int) -> None:
+    """Unknown 5, malformed 2, and nothing on standard output."""
+    done = desk("explain", asked)
+    assert (done.exit, done.out) == (code, "")
+
+
+def test_services_that_are_away(desk: Desk) -> None:
+    """What the database knows is told all the same, and who could not be asked."""
+    desk.books.sql("DELETE FROM token_balances")
+    found = desk.explain(exit=3, STRIPE_API_BASE=NOBODY, PRIVY_API_BASE=NOBODY)
+    assert found["verdict"]["link"] == "tokens"
+    assert [text.partition(" ")[0] for text in found["away"]] == ["Privy", "Stripe"]
+    unset = desk.explain(exit=3, STRIPE_SECRET_KEY="", PRIVY_APP_SECRET="")
+    assert unset["verdict"] == found["verdict"]
+    assert unset["away"] == ["Stripe was not asked: STRIPE_SECRET_KEY is not set", "Privy was not asked: PRIVY_APP_SECRET is not set"]
+
+
+def test_services_that_hang(desk: Desk) -> None:
+    """Whoever takes a connection and says nothing is waited for a few seconds."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        where = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        begun = time.monotonic()
+        found = desk.explain(STRIPE_API_BASE=where, PRIVY_API_BASE=where)
+        assert time.monotonic() - begun < 15
+    assert found["verdict"] is None
+    assert found["away"] == ["Privy gave no answer within 6 s", "Stripe gave no answer within 6 s"]
+
+
+def test_services_that_talk_nonsense(desk: Desk) -> None:
+    """An answer that is none counts as no answer."""
+    desk.books.stripe.edit = lambda asked, answer: b"<nonsense>"
+    desk.privy.answer = lambda path: (200, b"[]")  # type: ignore[method-assign]
+    found = desk.explain()
+    assert found["verdict"] is None
+    assert [text.partition("'s answer ")[0] for text in found["away"]] == ["Privy", "Stripe"]
+
+
+def test_a_key_that_is_refused(desk: Desk) -> None:
+    """The first broken link is the key."""
+    desk.privy.answer = lambda path: (401, b'{"error": "Invalid app secret"}')  # type: ignore[method-assign]
+    verdict = desk.explain(exit=3)["verdict"]
+    assert verdict["link"] == "settings"
+    assert verdict["what"].startswith("Privy refuses PRIVY_APP_SECRET: ")
+
+
+def test_a_key_of_the_other_mode(desk: Desk) -> None:
+    """A database that is bound to nothing yet: what Stripe says of the customer tells."""
+
+    def elsewhere(asked: Any, answer: Any) -> Any:
+        return {"error": {"message": "No such customer: 'cus_person1'; a similar object exists in live mode, but a test mode key was used"}}
+
+    stand_in = desk.books.stripe
+    stand_in.state.customers.remove("cus_person1")
+    stand_in.edit = lambda asked, answer: elsewhere(asked, answer) if asked.path == "/v1/customers/cus_person1" else answer
+    verdict = desk.explain(exit=3)["verdict"]
+    assert verdict["what"] == "STRIPE_SECRET_KEY is of another mode: the customer is one of live mode"
+
+
+def test_gone_at_privy(desk: Desk) -> None:
+    """Nobody can sign in as this person."""
+    desk.privy.users = desk.privy.users[1:]
+    verdict = desk.explain(exit=3)["verdict"]
+    assert (verdict["link"], verdict["fix"]) == ("person", f"aura users sync {desk.person.uuid}")
+
+
+def test_at_privy_and_not_here(desk: Desk) -> None:
+    """A DID that only Privy knows; a sync brings the person in."""
+    desk.books.sql("DELETE FROM users WHERE stripe_customer_id IS NULL")
+    verdict = desk.explain("did:privy:person2", exit=3)["verdict"]
+    assert (verdict["link"], verdict["fix"]) == ("person", "aura users sync did:privy:person2")
+    desk.repair(verdict["fix"])
+    assert desk.explain("did:privy:person2")["verdict"] is None
+
+
+def test_two_customers_of_one_person_at_stripe(desk: Desk) -> None:
+    """One is linked, the other pays: no command can decide which one counts, and both are named."""
+    state = desk.books.stripe.state
+    other = records.Customer("cus_other", state.now(), email="person1@example.com", metadata={"userId": desk.person.uuid})
+    state.customers.put(other)
+    state.clock.advance(-86_400)
+    made = billing.subscribe(state, "cus_other", [("price_other", 1)])
+    found = desk.explain(exit=3)
+    assert found["verdict"]["link"] == "customer"
+    assert found["verdict"]["what"] == f"Stripe has two customers of this person: linked is cus_person1, and cus_other pays for {made.id}"
+
+
+def test_rows_that_differ_and_are_missing(desk: Desk) -> None:
+    """What the row says, and what Stripe says; a reconcile of this person mends both."""
+    desk.books.sql("UPDATE subscriptions SET status = 'canceled'")
+    verdict = desk.explain("sub_one", exit=3)["verdict"]
+    assert verdict["link"] == "subscription"
+    assert verdict["what"] == "The row of sub_one differs from Stripe: status is canceled, at Stripe active"
+    desk.books.sql("UPDATE subscriptions SET updated_at = created_at")
+    desk.repair(verdict["fix"])
+    assert desk.explain()["verdict"] is None
+    desk.books.sql("DELETE FROM subscriptions")
+    verdict = desk.explain("person1@example.com", exit=3)["verdict"]
+    assert verdict["what"] == "sub_one is active at Stripe, and not here"
+    desk.repair(verdict["fix"])
+    assert desk.explain("sub_one")["verdict"] is None
+
+
+def test_a_row_in_the_shadow_of_another(desk: Desk) -> None:
+    """The web app takes the newest row, and that one gives no access."""
+    row = {"user_id": desk.person.uuid, "stripe_subscription_id": "sub_old", "status": "canceled", "created_at": datetime.now(UTC)}
+    with writing(desk.books.engine) as connection:
+        connection.execute(subscriptions.insert().values(row))
+    found = desk.explain(exit=3)
+    assert found["verdict"]["what"] == "The web app looks at sub_old, which gives no access, and not at sub_one, which does"
+    assert found["standing"][0].startswith("Has no access")
+
+
+def test_an_event_that_fails(desk: Desk) -> None:
+    """Its last error, and how often it was tried; one that nobody works on."""
+    event = desk.hear("sub_one")[0]
+    later = datetime.now(UTC) + timedelta(hours=1)
+    desk.books.sql("DELETE FROM " + ("" if desk.books.engine.dialect.name == "sqlite" else "aura_ops.") + "webhook_attempts")
+    change(desk, event, state="failed", attempts=3, due_at=later)
+    verdict = desk.explain(exit=3)["verdict"]
+    assert verdict["what"] == f"customer.subscription.created {event} has failed 3 times: no reason is known"
+    change(desk, event, state="received", attempts=0, due_at=LONG_AGO, received_at=LONG_AGO)
+    verdict = desk.explain(exit=3)["verdict"]
+    assert verdict["what"].endswith("arrived 3 d ago, and nobody works on it")
+    desk.repair(verdict["fix"])
+    assert desk.explain()["verdict"] is None
+
+
+def change(desk: Desk, event: str, **values: Any) -> None:
+    from aura_cli.webhooks.tables import webhook_events
+
+    with writing(desk.books.engine) as connection:
+        connection.execute(webhook_events.update().where(webhook_events.c.id == event).values(values))
+
+
+def test_by_every_kind_of_id(desk: Desk) -> None:
+    """The person's own names, what Stripe calls things of theirs, and mails, here and at Resend, lead to the same person."""
+    events = desk.hear("sub_one")
+    ours = mail(desk, resend_id="49a3999c-0ce1-4ea6-ab68-afcd6dc2e794", state="delivered")
+    short = mail(desk, resend_id="re_short_1", key="x", state="delivered", user_id=desk.person.uuid, address=None)
+    ids = [desk.person.did, "PERSON1@example.com", "cus_person1", "sub_one", "in_one", "cs_test_one", *events, ours, short]
+    for asked in [*ids, "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794", "re_short_1"]:
+        found = desk.explain(asked)
+        assert [one["id"] for one in found["people"]] == [desk.person.uuid], asked
+        assert found["verdict"] is None, asked
+
+
+def test_an_event_that_never_arrived(desk: Desk) -> None:
+    """An id that only Stripe knows still leads to the person."""
+    event = next(one for one in desk.world.events if one.subject.id == "sub_one")
+    assert [one["id"] for one in desk.explain(event.id)["people"]] == [desk.person.uuid]
+
+
+def test_who_was_merged(desk: Desk) -> None:
+    """An id and a DID of a row that is no more lead to the one that stayed."""
+    gone = str(uuid4())
+    with writing(desk.books.engine) as connection:
+        connection.execute(user_aliases.insert().values(privy_id="did:privy:gone", user_id=gone, into_id=desk.person.uuid))
+    for asked in (gone, "did:privy:gone"):
+        assert [one["id"] for one in desk.explain(asked)["people"]] == [desk.person.uuid]
+
+
+def test_mails_that_did_not_go_out(desk: Desk) -> None:
+    """Of each kind the last counts; the one that was asked for goes first."""
+    lost = mail(desk, state="failed", error="Resend said no")
+    verdict = desk.explain(exit=3)["verdict"]
+    assert verdict == {
+        "link": "mail",
+        "what": "The mail welcome to person1@example.com is failed: Resend said no",
+        "fix": f"aura email retry {lost}",
+    }
+    later = mail(desk, state="delivered")
+    with writing(desk.books.engine) as connection:
+        connection.execute(mails.update().where(mails.c.id == later).values(created_at=LONG_AGO + timedelta(hours=1)))
+    assert desk.explain()["verdict"] is None
+    assert desk.explain(lost, exit=3)["verdict"] == verdict
+
+
+def test_connections_in_trouble(desk: Desk) -> None:
+    """What fails is named with its error, what no key opens with the key."""
+    desk.connect("slack", health="failing", failure="transient", error="503", failures=4)
+    verdict = desk.explain(exit=3)["verdict"]
+    assert verdict["what"] == "Slack has failed 4 times: 503"
+    assert verdict["fix"] == f"aura integrations refresh {desk.person.uuid} --provider slack --force"
+    desk.connect("github", key="sandbox-some-other-key-00000")
+    others = desk.explain(exit=3)
+    told = [others["verdict"], *others["others"]]
+    assert "No key that is configured opens the connection with GitHub: INTEGRATION_ENCRYPTION_KEY is of elsewhere" in [
+        one["what"] for one in told
+    ]
+
+
+def test_on_a_terminal(desk: Desk) -> None:
+    """The verdict first, then the last fifteen moments, none wider than the screen; what went wrong is among them, however old."""
+    event = desk.hear("sub_one")[0]
+    desk.give_up(event, "no use")
+    change(desk, event, received_at=datetime(2020, 1, 1, tzinfo=UTC))
+    for _ in range(20):
+        mail(desk, template="connection-lost", state="delivered")
+    environment = {**desk.aura.environment, **desk.env, "COLUMNS": "80", "TERM": "xterm"}
+    command = [sys.executable, "-m", "aura_cli", "explain", desk.person.uuid]
+    code, shown = on_a_terminal(command, environment, desk.aura.work)
+    lines = shown.splitlines()
+    assert code == 3
+    assert lines[0].startswith(f"BROKEN  webhooks: customer.subscription.created {event} was given up")
+    assert lines[1] == f"Repair  aura webhooks replay {event}"
+    timeline = lines[lines.index("") + 1 :]
+    assert len(timeline) == 16
+    assert timeline[0].startswith("15 of ")
+    assert timeline[1].startswith("2020-01-01 00:00Z ✗ webhooks")
+    assert max(map(len, timeline)) <= 80
+    _, everything = on_a_terminal([*command, "--all"], environment, desk.aura.work)
+    assert len(everything.splitlines()) > 30
