@@ -56,13 +56,16 @@ def crontab(jobs: Sequence[Job], setup: Setup) -> Files:
 
 
 def systemd(jobs: Sequence[Job], setup: Setup) -> Files:
-    """One service for all jobs, and a timer for each: systemd.service(5), systemd.timer(5)."""
+    """One service for all jobs, and a timer for each: systemd.service(5), systemd.timer(5). Raises UsageError for a path it refuses."""
+    if set(setup.program[0]) & set("'\"\\"):
+        raise UsageError("systemd runs no program in whose path quotes or backslashes stand", "--program says where another is")
+    program, *words = setup.command("")[:-1]
     service = {
         "Unit": {"Description": "aura: the job %i", "Wants": "network-online.target", "After": "network-online.target"},
         "Service": {
             "Type": "oneshot",
             "WorkingDirectory": setup.directory.replace("%", "%%"),
-            "ExecStart": f"{' '.join(map(_word, setup.command('')[:-1]))} %i",
+            "ExecStart": f"{' '.join([_word(program), *(_word(word).replace('$', '$$') for word in words)])} %i",
             "SuccessExitStatus": "3",  # it worked, and something needs attention
             "TimeoutStopSec": f"{_GRACE}",
             "Nice": "5",
@@ -168,6 +171,6 @@ def _ini(sections: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _word(text: str) -> str:
-    """A word of a command line in systemd.service(5), in which %, $ and \\ have meanings of their own."""
-    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    """A word of a command line in systemd.service(5); $ stands for itself in the first alone."""
+    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return text if text.isalnum() or set("'\" \t;") & set(text) == set() else f'"{text}"'

@@ -63,6 +63,18 @@ def chat_listening() -> Iterator[Chat]:
         thread.join(10)
 
 
+class Holding:
+    """Holds the request for one of Privy's pages up until it is let go; later requests pass."""
+
+    def __init__(self, page: int) -> None:
+        self.page, self.arrived, self.go = page, threading.Event(), threading.Event()
+
+    def __call__(self, page: int) -> None:
+        if page == self.page and not self.arrived.is_set():
+            self.arrived.set()
+            self.go.wait(60)
+
+
 @dataclass
 class Clockwork:
     """`clockwork("run", …)` is `aura cron run …`, as a clock starts it: nobody sits at a terminal."""
