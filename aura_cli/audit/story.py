@@ -24,7 +24,7 @@ class Whom:
 
 @dataclass(frozen=True)
 class Moment:
-    """One thing that happened; `key` is the id of what it happened to. `broken`: it went wrong, and nothing shows that it was mended."""
+    """One thing that happened; `key` is the id of what it happened to. `broken`: it went wrong, and stands so."""
 
     at: datetime
     source: str  # app, privy, stripe, webhooks, grants, mail, connections, operator

@@ -52,16 +52,16 @@ def find(connection: Connection, asked: str) -> Subject:
         return _of_stripe(connection, asked)
     if Form.EMAIL.value.fullmatch(asked):
         verified = select(privy_users.c.privy_user_id).where(func.lower(privy_users.c.verified_email) == asked.lower())
-        found = _people(connection, or_(func.lower(users.c.email) == asked.lower(), users.c.privy_user_id.in_(verified)))
+        found = people(connection, or_(func.lower(users.c.email) == asked.lower(), users.c.privy_user_id.in_(verified)))
         return completed(connection, Subject(asked, found, addresses=(asked.lower(),), known=bool(found)))
     if Form.DID.value.fullmatch(asked):
         merged = select(user_aliases.c.into_id).where(user_aliases.c.privy_id == asked)
-        found = _people(connection, or_(users.c.privy_user_id == asked, users.c.id.in_(merged)))
+        found = people(connection, or_(users.c.privy_user_id == asked, users.c.id.in_(merged)))
         return completed(connection, Subject(asked, found, known=bool(found)))
     if Form.ID.value.fullmatch(asked):
         identifier = asked.lower()
         merged = select(user_aliases.c.into_id).where(user_aliases.c.user_id == identifier)
-        if found := _people(connection, or_(users.c.id == identifier, users.c.id.in_(merged))):
+        if found := people(connection, or_(users.c.id == identifier, users.c.id.in_(merged))):
             return completed(connection, Subject(asked, found))
         return _of_mail(connection, asked, or_(mails.c.id == identifier, mails.c.resend_id == identifier))
     if _RESEND.fullmatch(asked):
@@ -71,7 +71,7 @@ def find(connection: Connection, asked: str) -> Subject:
 
 def with_customer(connection: Connection, subject: Subject, customer: str) -> Subject:
     """The subject with a customer of whom an outside service told."""
-    return completed(connection, replace(subject, customers=(customer,), people=(*subject.people, *_owners(connection, customer))))
+    return completed(connection, replace(subject, customers=(customer,), people=(*subject.people, *owners(connection, customer))))
 
 
 def completed(connection: Connection, subject: Subject) -> Subject:
@@ -86,26 +86,21 @@ def completed(connection: Connection, subject: Subject) -> Subject:
     dids = [one.privy_user_id for one in subject.people]
     verified = connection.execute(select(privy_users.c.verified_email).where(among(privy_users.c.privy_user_id, dids))).scalars()
     addresses = _once(address.lower() for address in (*subject.addresses, *(one.email for one in subject.people), *verified) if address)
-    people = {one.id: one for one in subject.people}
-    return replace(subject, people=tuple(people.values()), customers=customers, addresses=addresses)
-
-
-def owners(connection: Connection, customer: str) -> tuple[Person, ...]:
-    """The users whom a customer is linked to, by their rows, or where none says so by what was remembered of it."""
-    return _owners(connection, customer)
+    each = {one.id: one for one in subject.people}
+    return replace(subject, people=tuple(each.values()), customers=customers, addresses=addresses)
 
 
 def _of_stripe(connection: Connection, asked: str) -> Subject:
     kind = asked.partition("_")[0]
     e = webhook_events.c
     if kind == "cus":
-        subject = Subject(asked, _owners(connection, asked), (asked,))
+        subject = Subject(asked, owners(connection, asked), (asked,))
         return completed(connection, subject)
     mine = e.id == asked if kind == "evt" else e.object == asked
     heard = select(e.customer).where(mine).order_by(e.received_at.desc())
     customers = _once(connection.execute(heard).scalars())
     known = bool(customers) or connection.execute(select(1).where(mine)).first() is not None
-    people = _by_money(connection, asked, kind)
+    found = _by_money(connection, asked, kind)
     if kind == "sub":
         customers = _once(
             [
@@ -114,9 +109,9 @@ def _of_stripe(connection: Connection, asked: str) -> Subject:
             ]
         )
     for customer in customers:
-        people += _owners(connection, customer)
+        found += owners(connection, customer)
     event = asked if kind == "evt" else None
-    return completed(connection, Subject(asked, people, customers, event=event, known=known or bool(people or customers)))
+    return completed(connection, Subject(asked, found, customers, event=event, known=known or bool(found or customers)))
 
 
 def _by_money(connection: Connection, asked: str, kind: str) -> tuple[Person, ...]:
@@ -125,7 +120,7 @@ def _by_money(connection: Connection, asked: str, kind: str) -> tuple[Person, ..
     granted = select(grants.c.user_id).where(grants.c.cause == cause)
     booked = select(token_top_ups.c.user_id).where(token_top_ups.c.stripe_session_id == asked)
     stored = select(subscriptions.c.user_id).where(subscriptions.c.stripe_subscription_id == asked)
-    return _people(connection, or_(*(users.c.id.in_(one) for one in (granted, booked, stored)))) if kind in _CAUSES else ()
+    return people(connection, or_(*(users.c.id.in_(one) for one in (granted, booked, stored)))) if kind in _CAUSES else ()
 
 
 def _of_mail(connection: Connection, asked: str, which: ColumnElement[bool]) -> Subject:
@@ -134,17 +129,19 @@ def _of_mail(connection: Connection, asked: str, which: ColumnElement[bool]) -> 
         return Subject(asked, known=False)
     address = (row.address.lower(),) if row.address else ()
     owner = users.c.id == row.user_id if row.user_id else func.lower(users.c.email).in_(address)
-    return completed(connection, Subject(asked, _people(connection, owner), addresses=address, mail=row.id))
+    return completed(connection, Subject(asked, people(connection, owner), addresses=address, mail=row.id))
 
 
-def _owners(connection: Connection, customer: str) -> tuple[Person, ...]:
-    if found := _people(connection, users.c.stripe_customer_id == customer):
+def owners(connection: Connection, customer: str) -> tuple[Person, ...]:
+    """The users whom a customer is linked to, by their rows, or where none says so by what was remembered of it."""
+    if found := people(connection, users.c.stripe_customer_id == customer):
         return found
     linked = select(customer_links.c.user_id).where(customer_links.c.customer == customer)
-    return _people(connection, users.c.id.in_(linked) & users.c.stripe_customer_id.is_(None))
+    return people(connection, users.c.id.in_(linked) & users.c.stripe_customer_id.is_(None))
 
 
-def _people(connection: Connection, which: ColumnElement[bool]) -> tuple[Person, ...]:
+def people(connection: Connection, which: ColumnElement[bool]) -> tuple[Person, ...]:
+    """The users of whom `which` holds, the oldest first, ten at most."""
     columns = [users.c[name] for name in Person.__dataclass_fields__]
     return tuple(
         Person(*row) for row in connection.execute(select(*columns).where(which).order_by(users.c.created_at, users.c.id).limit(10))

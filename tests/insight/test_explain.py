@@ -4,7 +4,10 @@ from datetime import datetime
 
 import pytest
 
+from aura_cli.sandbox import web_app
 from tests.insight.desk import Desk
+from tests.parts.providers import serving
+from tests.parts.resend import post
 
 REFUSED = {"health": "needs_consent", "failure": "needs_consent", "error": "invalid_grant", "failures": 1}
 
@@ -88,6 +91,10 @@ def test_invite_never_sent(desk: Desk, asked: str) -> None:
     assert verdict["link"] == "mail"
     assert "guest@example.com was invited by person1@example.com" in verdict["what"]
     assert verdict["fix"] == f"aura email invite --workspace {desk.person.uuid} --email guest@example.com --resend"
+    with post() as resend, serving(web_app.make_app(web_app.WebAppState())) as base:
+        desk.repair(verdict["fix"], **resend.env, NEXT_PUBLIC_APP_URL=base)
+        assert [tuple(one.message.to) for one in resend.mails] == [("guest@example.com",)]
+    assert desk.explain(asked)["verdict"] is None
 
 
 def test_suppressed_address(desk: Desk) -> None:

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
+from sqlalchemy import or_
+
+from aura_cli.db.shared import users
 from aura_cli.insight import subject
 from aura_cli.insight.case import Break, Case
-from aura_cli.subscriptions.customers import candidates
+from aura_cli.subscriptions.customers import as_uuid, candidates
 from aura_cli.subscriptions.stripe import ENDED, Customer
 from aura_cli.users.who import Person
 
 LINK = "customer"
+NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 def breaks(case: Case) -> Iterator[Break]:
@@ -45,8 +49,24 @@ def _unknown(case: Case, customer: str) -> Break:
     if len(found) == 1:
         return Break(LINK, f"Nobody here is known by {customer}; by what Stripe says it is {found[0]}", repair)
     if found:
-        return Break(LINK, f"Nobody here is known by {customer}, and {len(found)} people may be it", f"aura users duplicates {found[0]}")
+        return Break(
+            LINK, f"Nobody here is known by {customer}, and {len(found)} people may be it: {', '.join(found)}", "aura users duplicates"
+        )
+    if taken := _taken(case, known):
+        return _two(taken.stripe_customer_id or "", customer, f"of {taken.id}")
     return Break(LINK, f"Nobody here is known by {customer}, and nobody without a customer fits", _bring(known, repair))
+
+
+def _taken(case: Case, known: Customer) -> Person | None:
+    """Whom Stripe says a customer is, where they have another one."""
+    said = known.metadata or {}
+    by_id = users.c.id == (as_uuid(said.get("userId")) or NOBODY)
+    return next(iter(subject.people(case.connection, or_(by_id, users.c.privy_user_id == said.get("privyUserId", "")))), None)
+
+
+def _two(linked: str, other: str, whose: str) -> Break:
+    what = f"Stripe has two customers {whose}: linked is {linked}, and {other} is billed, too"
+    return Break(LINK, what, f"aura subscriptions reconcile {other}")
 
 
 def _bring(known: Customer, otherwise: str) -> str:
@@ -80,6 +100,4 @@ def _further(case: Case, linked: set[str | None]) -> Iterator[Break]:
         if linked <= {None}:
             yield _unknown(case, other.id)
         else:
-            known = ", ".join(sorted(filter(None, linked)))
-            what = f"Stripe has two customers of this person: linked is {known}, and {other.id} pays for {', '.join(living)}"
-            yield Break(LINK, what, f"aura subscriptions reconcile {other.id}")
+            yield _two(", ".join(sorted(filter(None, linked))), other.id, "of this person")
