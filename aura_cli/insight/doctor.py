@@ -7,7 +7,7 @@ from datetime import datetime
 from queue import Empty, SimpleQueue
 from time import monotonic
 
-from aura_cli.errors import AuraError
+from aura_cli.errors import AuraError, ConfigurationError
 from aura_cli.insight.checks import (
     analytics,
     clock,
@@ -26,6 +26,7 @@ from aura_cli.insight.checks import (
     webhooks,
 )
 from aura_cli.insight.finding import Finding, State, System, fail, warn
+from aura_cli.insight.pages import PAGES
 from aura_cli.insight.surroundings import DEADLINE, DatabaseAway, Surroundings, Unseen, milliseconds, told
 
 Check = Callable[[Surroundings], Iterator[Finding]]
@@ -46,6 +47,8 @@ CHECKS: Mapping[System, Check] = {
     System.TLS: tls.check,
 }
 SLOW_MS = 3_000
+_IDLE = ("Trying again", "Check the credentials")  # hints that say nothing here
+_TELL_THE_TIME = (System.DATABASE, System.STRIPE, System.PRIVY)
 _TICK = 0.2  # seconds
 _ORDER = list(System)
 
@@ -67,13 +70,14 @@ def examine(about: Surroundings, systems: Sequence[System] = (), tick: Callable[
 
     Raises nothing: what a check raises is a finding.
     """
-    chosen = [system for system in CHECKS if system in systems or not systems]
+    wanted = [system for system in System if system in systems or not systems]
+    asked = [system for system in CHECKS if system in wanted or (System.CLOCK in wanted and system in _TELL_THE_TIME)]
     begun, checked_at = monotonic(), about.now()
-    found = list(_answers(about, chosen, tick))
-    if not systems or System.CLOCK in systems:
-        found += [replace(one, system=System.CLOCK) for one in clock.compare(about.clocks)]
+    found = list(_answers(about, asked, tick))
+    found += [replace(one, system=System.CLOCK) for one in clock.compare(about.clocks)]
     about.database.close()
-    if System.DATABASE not in chosen:
+    found = [one for one in found if one.system in wanted]
+    if System.DATABASE not in wanted:
         found = [_alone(one) for one in found]
     found.sort(key=lambda one: _ORDER.index(System(one.system)))
     failed, warned = (tuple(dict.fromkeys(one.system for one in found if one.state is state)) for state in (State.FAIL, State.WARN))
@@ -96,7 +100,7 @@ def _answers(about: Surroundings, chosen: Sequence[System], tick: Callable[[int]
         else:
             yield _judged(system, finding)
     for system in sorted(silent):
-        yield replace(fail("answer", f"no answer within {DEADLINE:g} seconds"), system=system)
+        yield replace(fail("answer", f"no answer within {DEADLINE:g} seconds", _status(system)), system=system)
 
 
 def _look(about: Surroundings, system: System, answers: "SimpleQueue[tuple[System, Finding | None]]") -> None:
@@ -105,18 +109,25 @@ def _look(about: Surroundings, system: System, answers: "SimpleQueue[tuple[Syste
         for finding in CHECKS[system](about):
             answers.put((system, finding))
     except DatabaseAway as away:
-        answers.put((system, _refused(away.error) if system is System.DATABASE else _unseen(str(away))))
+        answers.put((system, _refused(system, away.error) if system is System.DATABASE else _unseen(str(away))))
     except Unseen as reason:
         answers.put((system, _unseen(str(reason))))
     except Exception as error:  # noqa: BLE001 (whatever goes wrong with a system is what is looked for)
-        answers.put((system, _refused(told(error))))
+        answers.put((system, _refused(system, told(error))))
     answers.put((system, None))
 
 
-def _refused(error: AuraError) -> Finding:
-    untrusted = "CERTIFICATE_VERIFY_FAILED" in error.message
-    hint = "Its certificate is not trusted here: check SSL_CERT_FILE, and whether a proxy stands between" if untrusted else error.hint
-    return fail("answer", error.message, hint.removeprefix("Run: ") or None)
+def _refused(system: System, error: AuraError) -> Finding:
+    """What an error says of a system: the hint is part of it, and the way to mend it is the page of its keys, or of its own state."""
+    if "CERTIFICATE_VERIFY_FAILED" in error.message:
+        return fail("answer", f"{error.message}. Its certificate is not trusted here: a proxy, or SSL_CERT_FILE?", "aura doctor --only tls")
+    said = error.message.rstrip(".") + (f". {error.hint}" if error.hint and not error.hint.startswith(_IDLE) else "")
+    refused = isinstance(error, ConfigurationError) and system in PAGES
+    return fail("answer", said, PAGES[system].keys if refused else _status(system))
+
+
+def _status(system: System) -> str | None:
+    return PAGES[system].status if system in PAGES else None
 
 
 def _unseen(reason: str) -> Finding:

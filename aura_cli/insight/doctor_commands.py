@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import groupby
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -37,6 +38,8 @@ def doctor(
     systems = _chosen(only)
     tick = runtime.console.progress("Systems that have answered", len(systems) or None)
     report = examine(_surroundings(runtime, offline=offline), systems, tick)
+    found = tuple(replace(one, detail=runtime.console.redact(one.detail)) for one in report.findings)  # services quote what they got
+    report = replace(report, findings=found)
     runtime.console.end_progress()
     runtime.console.result(report, lambda: _lines(report, runtime.console.width or 0))
     if report.failed:
@@ -94,5 +97,5 @@ def _line(state: State, system: str, text: str, width: int) -> Iterable[str]:
 def _summary(report: Report) -> str:
     systems = {one.system for one in report.findings if one.state in _MARKS}
     well = len(systems - {*report.failed, *report.warned})
-    troubles = f", {len(report.warned)} to look at, {len(report.failed)} failed" if report.warned or report.failed else ""
-    return f"{well} well{troubles}, in {report.took_ms / 1000:.1f} s"
+    numbers = {"well": well, "to look at": len({*report.warned} - {*report.failed}), "failed": len(report.failed)}
+    return f"{', '.join(f'{number} {what}' for what, number in numbers.items() if number)}, in {report.took_ms / 1000:.1f} s"

@@ -190,7 +190,7 @@ FAULTS = {  # system → what is wrong with it, how it is judged, and words that
     System.WEBHOOKS: (plant_webhooks, State.FAIL, "1 event given up"),
     System.PRIVY: (plant_privy, State.FAIL, "Invalid app ID or app secret"),
     System.OPENAI: (plant_openai, State.FAIL, "Incorrect API key provided"),
-    System.RESEND: (plant_resend, State.FAIL, "sandbox.test is failed: DKIM is failed"),
+    System.RESEND: (plant_resend, State.FAIL, "sandbox.test is not verified: DKIM failed"),
     System.UPSTASH: (plant_upstash, State.FAIL, "Upstash answered 401"),
     System.SENTRY: (plant_sentry, State.FAIL, "Sentry could not be reached"),
     System.ANALYTICS: (plant_analytics, State.FAIL, "NEXT_PUBLIC_GA_MEASUREMENT_ID is 'UA-12345-6'"),

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from aura_cli.console import SHORTEST_SECRET
 from aura_cli.insight.finding import State, System
 from aura_cli.insight.surroundings import DEADLINE
+from aura_cli.settings import Settings
 from tests.insight.stack import FAULTS, Stack, stack
 from tests.parts.kent import Kent, kent  # noqa: F401 (a fixture)
 from tests.parts.program import Aura
@@ -86,7 +88,7 @@ def test_the_command_where_something_failed(aura: Aura, small: Stack) -> None:
     assert mended.exit == 0, mended.err
     again = aura("doctor", "--only", "stripe,connections", env=small.env)
     assert (again.exit, again.err) == (0, "")
-    assert again.out.splitlines()[-1].startswith("1 well, 1 to look at, 0 failed, in ")
+    assert again.out.splitlines()[-1].startswith("1 well, 1 to look at, in ")
 
 
 def test_as_json(aura: Aura, small: Stack) -> None:
@@ -102,10 +104,24 @@ def test_as_json(aura: Aura, small: Stack) -> None:
     assert json.loads(failed.err)["error"]["message"] == "1 system failed: privy"
 
 
+def test_no_secret_is_told(aura: Aura, small: Stack) -> None:
+    """Whatever is wrong, and whatever a service quotes of what it got; with --debug too."""
+    for plant, _, _ in FAULTS.values():
+        plant(small)
+    settings = Settings.load(small.env)
+    secrets = {text for text in settings.secret_values() if len(text) >= SHORTEST_SECRET and "://" not in text}
+    assert len(secrets) > 50
+    for words in ([], ["--json"], ["--debug"]):
+        told = aura("doctor", *words, env=small.env)
+        assert told.exit == 3
+        assert [text for text in secrets if text in told.out + told.err] == []
+
+
 def test_only_some_systems(aura: Aura, small: Stack) -> None:
     """The others are not looked at; a name that is none is exit 2 with what was meant."""
     told = aura("doctor", "--only", "privy, vault", "--json", env=small.env)
     assert {one["system"] for one in told.json["findings"]} == {"privy", "vault"}
+    assert [one.system for one in small.examine(System.CLOCK).findings] == ["clock"]
     wrong = aura("doctor", "--only", "strip", env=small.env)
     assert (wrong.exit, wrong.out) == (2, "")
     assert "Did you mean stripe?" in wrong.err

@@ -6,10 +6,11 @@ from typing import Any
 
 from aura_cli.analytics.collecting import ID, SECRET, Collector, client_id, request_body
 from aura_cli.analytics.effects import Money, purchase
-from aura_cli.insight.finding import Finding, absent, fail, ok
+from aura_cli.insight.finding import Finding, System, absent, fail, ok
+from aura_cli.insight.pages import PAGES
 from aura_cli.insight.surroundings import Surroundings, timed
 
-_ADMIN = "https://analytics.google.com/analytics/web/#/admin"
+KEYS = PAGES[System.ANALYTICS].keys
 
 
 def check(about: Surroundings) -> Iterator[Finding]:
@@ -20,7 +21,7 @@ def check(about: Surroundings) -> Iterator[Finding]:
     missing = [name for name in (ID, SECRET) if not about.settings.get(name)]
     if missing:
         browsers = "; browsers count alone" if missing == [SECRET] else ""
-        yield absent("property", f"{' and '.join(missing)}{browsers}", _ADMIN)
+        yield absent("property", f"{' and '.join(missing)}{browsers}", KEYS)
         return
     made = Collector.of(about.settings)
     with replace(made, service=about.asked(made.service)) as collector:

@@ -15,7 +15,7 @@ def compare(clocks: Sequence[tuple[str, float]]) -> Iterator[Finding]:
     if not clocks:
         return
     usual = median(ahead for _, ahead in clocks)
-    who = ", ".join(dict.fromkeys(name for name, _ in clocks))
+    who = ", ".join(sorted({name for name, _ in clocks}))
     if abs(usual) > WARN_SECONDS:
         judged = fail if abs(usual) > FAIL_SECONDS else warn
         yield judged("this machine", f"this machine's clock is {_off(-usual)}, say {who}", SYNCHRONISE)

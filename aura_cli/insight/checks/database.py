@@ -30,7 +30,7 @@ def check(about: Surroundings) -> Iterator[Finding]:
         schema = current(connection)
         if not is_sqlite(connection):
             about.clocks.append(("the database", _ahead(connection, about.now())))
-    yield ok("answer", f"{server} {version}{_place(engine)}", about.database.latency_ms)
+    yield ok("answer", f"{server} {version}{place(engine)}", about.database.latency_ms)
     if not server.startswith("SQLite") and int(version.partition(".")[0]) < OLDEST:
         yield fail("version", f"PostgreSQL {version} is too old: {OLDEST} is the oldest that aura works on")
     yield from _schema(about, engine, schema)
@@ -74,7 +74,7 @@ def _server(connection: Connection) -> tuple[str, str]:
     return "PostgreSQL", str(connection.execute(text("SHOW server_version")).scalar()).partition(" ")[0]
 
 
-def _place(engine: Engine) -> str:
+def place(engine: Engine) -> str:
     """Where it is, and through what: Neon's pooled hosts bear it in their names (https://neon.com/docs/connect/connection-pooling)."""
     host = engine.url.host or ""
     if engine.dialect.name == "sqlite":

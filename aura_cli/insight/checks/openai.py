@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 from aura_cli.chat.model import DEFAULT, model_of
 from aura_cli.errors import NotFoundError, ServiceError
-from aura_cli.insight.finding import Finding, absent, fail, ok
+from aura_cli.insight.finding import Finding, System, absent, fail, ok
+from aura_cli.insight.pages import PAGES
 from aura_cli.insight.surroundings import Surroundings, timed
 
-KEYS = "https://platform.openai.com/api-keys"
+KEYS = PAGES[System.OPENAI].keys
 
 
 def check(about: Surroundings) -> Iterator[Finding]:

@@ -6,14 +6,15 @@ from typing import TypeVar
 import msgspec
 
 from aura_cli.errors import ConfigurationError, ServiceError
-from aura_cli.insight.finding import Finding, absent, fail, ok, warn
+from aura_cli.insight.finding import Finding, System, absent, fail, ok, warn
+from aura_cli.insight.pages import PAGES
 from aura_cli.insight.surroundings import Surroundings, timed
 from aura_cli.mail.addresses import sender
 from aura_cli.mail.receiving import SETTING as WEBHOOK_SECRET
 from aura_cli.mail.resend import service
 from aura_cli.mail.sending import FROM
 
-KEYS, DOMAINS = "https://resend.com/api-keys", "https://resend.com/domains"
+KEYS, DOMAINS = PAGES[System.RESEND].keys, "https://resend.com/domains"
 _VERIFIED = "verified"
 _RESTRICTED = "restricted_api_key"  # it may send, and nothing else
 _T = TypeVar("_T")
@@ -60,14 +61,18 @@ def check(about: Surroundings) -> Iterator[Finding]:
 
 
 def _judged(domain: _Domain, latency: int) -> Finding:
-    lacking = ", ".join(dict.fromkeys(f"{one.record} is {one.status}" for one in domain.records if one.status != _VERIFIED))
+    lacking = ", ".join(dict.fromkeys(f"{one.record} {_plain(one.status)}" for one in domain.records if one.status != _VERIFIED))
     page = f"{DOMAINS}/{domain.id}"
     if domain.status != _VERIFIED:
-        return fail("domain", f"{domain.name} is {domain.status}" + (f": {lacking}" if lacking else ""), page)
+        return fail("domain", f"{domain.name} is not verified: {lacking or _plain(domain.status)}", page)
     if lacking:
-        return warn("domain", f"{domain.name} is verified, yet {lacking}", page)
+        return warn("domain", f"{domain.name} is verified, yet its records are not: {lacking}", page)
     kinds = " and ".join(dict.fromkeys(one.record for one in domain.records))
     return ok("domain", f"{domain.name} is verified" + (f" with {kinds}" if kinds else ""), latency)
+
+
+def _plain(status: str) -> str:
+    return status.replace("_", " ")
 
 
 def _domain_of(header: str) -> str:

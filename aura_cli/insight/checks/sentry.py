@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from aura_cli.errors import ConfigurationError
-from aura_cli.insight.finding import Finding, absent, ok
+from aura_cli.insight.finding import Finding, System, absent, ok
+from aura_cli.insight.pages import PAGES
 from aura_cli.insight.surroundings import Surroundings, timed
 from aura_cli.transport import Rate, Service
 
 DSN = "NEXT_PUBLIC_SENTRY_DSN"
-_WHERE = "Sentry, Settings, Projects, Client Keys (DSN)"
+KEYS = PAGES[System.SENTRY].keys
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class Address:
             folder, _, project = parts.path.rstrip("/").rpartition("/")
             port = f":{parts.port}" if parts.port else ""
         except ValueError:
-            raise ConfigurationError(f"{DSN} is no address", _WHERE) from None
+            raise ConfigurationError(f"{DSN} is no address") from None
         if parts.scheme not in ("http", "https") or not parts.hostname or not parts.username or not project:
-            raise ConfigurationError(f"{DSN} is no DSN: https://KEY@HOST/PROJECT", _WHERE)
+            raise ConfigurationError(f"{DSN} is no DSN: https://KEY@HOST/PROJECT")
         return cls(f"{parts.scheme}://{parts.hostname}{port}{folder}", project, parts.username)
 
 
@@ -40,7 +41,7 @@ def check(about: Surroundings) -> Iterator[Finding]:
     """Send an empty report of the client's own, which makes no event and counts nowhere. Raises as `Service.call` does."""
     dsn = about.settings.get(DSN)
     if dsn is None:
-        yield absent("project", f"{DSN}; errors are told to nobody")
+        yield absent("project", f"{DSN}; errors are told to nobody", KEYS)
         return
     address = Address.of(dsn)
     authorisation = f"Sentry sentry_version=7, sentry_client=aura/1, sentry_key={address.key}"

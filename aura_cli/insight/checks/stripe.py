@@ -11,7 +11,8 @@ from aura_cli.analytics.collecting import is_configured
 from aura_cli.db.binding import bound
 from aura_cli.db.engine import reading
 from aura_cli.errors import AuraError, ConfigurationError
-from aura_cli.insight.finding import Finding, absent, fail, ok, warn
+from aura_cli.insight.finding import Finding, System, absent, fail, ok, warn
+from aura_cli.insight.pages import PAGES
 from aura_cli.insight.surroundings import Surroundings, Unseen, timed
 from aura_cli.settings import Environment, Settings
 from aura_cli.subscriptions.billing_owner import Owner, reigns
@@ -20,7 +21,7 @@ from aura_cli.transport import Service
 from aura_cli.webhooks.endpoints import Endpoint, registered
 from aura_cli.webhooks.events import handled
 
-KEYS = "https://dashboard.stripe.com/apikeys"
+KEYS = PAGES[System.STRIPE].keys
 PATH = "/api/webhooks/stripe"  # the web app's, and ours
 BASIL = "2025-03-31"  # from then on periods stand on the items, and an invoice's subscription under its parent
 _VERSION, _ENABLED = "Stripe-Version", "enabled"

@@ -1,0 +1,24 @@
+"""Where a person goes about a service: its keys are one page's, whether it is well is another's."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from aura_cli.insight.finding import System
+
+
+class Pages(NamedTuple):
+    """`keys`: where its keys and settings are; `status`: where it says of itself whether it is well."""
+
+    keys: str
+    status: str
+
+
+PAGES: Mapping[System, Pages] = {
+    System.STRIPE: Pages("https://dashboard.stripe.com/apikeys", "https://status.stripe.com"),
+    System.PRIVY: Pages("https://dashboard.privy.io", "https://status.privy.io"),
+    System.OPENAI: Pages("https://platform.openai.com/api-keys", "https://status.openai.com"),
+    System.RESEND: Pages("https://resend.com/api-keys", "https://resend-status.com"),
+    System.UPSTASH: Pages("https://console.upstash.com", "https://status.upstash.com"),
+    System.SENTRY: Pages("https://sentry.io/settings/projects/", "https://status.sentry.io"),
+    System.ANALYTICS: Pages("https://analytics.google.com/analytics/web/#/admin", "https://status.cloud.google.com"),
+}
