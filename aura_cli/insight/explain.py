@@ -27,6 +27,7 @@ from aura_cli.subscriptions import story as money
 from aura_cli.subscriptions.stripe import time_of
 from aura_cli.subscriptions.views import DECIMALS
 from aura_cli.users import story as people
+from aura_cli.users.persons import ERASED
 from aura_cli.vault.keyring import KeyRing
 from aura_cli.webhooks import story as deliveries
 
@@ -176,6 +177,7 @@ def _standing(case: Case) -> Iterator[str]:
     """What the people have now: access, or why not, and tokens."""
     b = token_balances.c
     held = dict(case.connection.execute(select(b.user_id, b.balance).where(among(b.user_id, case.users))).all())
+    gone = {one.id for one in case.subject.people if one.privy_user_id.startswith(ERASED)}
     for user in case.users:
         rows = [row for row in case.rows.values() if row.user_id == user]
         newest = max(rows, key=lambda row: row.created_at, default=None)
@@ -183,6 +185,8 @@ def _standing(case: Case) -> Iterator[str]:
         if newest is not None:
             gives = "access" if user in case.entitled else "no access"
             access = f"{gives}: the subscription is {newest.values['status']}{_until(newest.values)}"
+        if user in gone:
+            yield f"{user} was erased: what stays is what the payments need"
         name = f"{user} has " if len(case.users) > 1 else "Has "
         yield f"{name}{access}; " + (f"{held[user]:,} tokens" if user in held else "no balance")
 

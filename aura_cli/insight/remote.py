@@ -18,6 +18,7 @@ from aura_cli.subscriptions.keeping import Facts
 from aura_cli.subscriptions.stripe import Customer, CustomerList, SubscriptionList, decoder
 from aura_cli.transport import Service
 from aura_cli.users import privy
+from aura_cli.users.persons import ERASED
 from aura_cli.users.shapes import Staged
 from aura_cli.webhooks.subjects import Invoice, Session
 
@@ -110,8 +111,11 @@ def _at_privy(settings: Settings, subject: Subject) -> dict[str, Staged | None]:
     """The people by their DIDs; who is nobody here by what was asked for. Raises ServiceError for an answer that cannot be read."""
     with _patient(privy.service(settings)) as service:
         dids = [one.privy_user_id for one in subject.people] or [subject.asked] * subject.asked.startswith("did:")
+        dids = [did for did in dids if not did.startswith(ERASED)]
         found = {did: privy.user(service, did) for did in dids}
-        strangers = [] if dids else [one for address in subject.addresses if (one := privy.user_by_email(service, address))]
+        strangers = (
+            [] if subject.people or dids else [one for address in subject.addresses if (one := privy.user_by_email(service, address))]
+        )
         found |= {one.privy_user_id: one for one in strangers}
     if unreadable := [did for did, one in found.items() if one and one.failure]:
         raise ServiceError(f"Privy's answer about {unreadable[0]} is not what it should be")

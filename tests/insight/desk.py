@@ -1,7 +1,7 @@
 """A person whose every link is whole, at Stripe, at Privy and in a database, and the ways in which each link is broken."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from aura_cli.db.shared import integrations, team_invites, users
 from aura_cli.integrations.tables import connections
 from aura_cli.sandbox.population import Person
 from aura_cli.sandbox.privy.users import user_object
+from aura_cli.users.tables import privy_users
 from aura_cli.vault.keyring import KeyRing
 from aura_cli.webhooks.tables import webhook_events
 from tests.parts.books import DAY, Books, contract, opened, person, population, top_up
@@ -56,11 +57,11 @@ class Desk:
         assert done.exit == exit, (done.exit, done.out, done.err)
         return done.json
 
-    def repair(self, command: str, *, exit: int = 0, **env: str) -> Completed:  # noqa: A002
+    def repair(self, command: str, *, exit: int = 0, env: Mapping[str, str] | None = None) -> Completed:  # noqa: A002
         """Run a command as it was shown."""
         program, *words = shlex.split(command)
         assert program == "aura"
-        done = self(*words, **env)
+        done = self(*words, **(env or {}))
         assert done.exit == exit, (command, done.out, done.err)
         return done
 
@@ -112,6 +113,11 @@ class Desk:
 
         with reading(self.books.engine) as connection:
             return {name: sorted(map(repr, connection.execute(select(table)))) for name, table in METADATA.tables.items()}
+
+    def verify(self, address: str, people: Sequence[Person]) -> None:
+        """Let Privy have verified an address for these people, as a sync found out."""
+        with writing(self.books.engine) as connection:
+            connection.execute(privy_users.insert(), [{"privy_user_id": one.did, "verified_email": address} for one in people])
 
     def change_user(self, number: int, **values: Any) -> None:
         with writing(self.books.engine) as connection:

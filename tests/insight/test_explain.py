@@ -1,6 +1,7 @@
 """`aura explain`: eight planted stories, each named by its first broken link, and repaired by the command that it gives."""
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.insight.desk import Desk
 from tests.parts.providers import serving
 from tests.parts.resend import post
 
-REFUSED = {"health": "needs_consent", "failure": "needs_consent", "error": "invalid_grant", "failures": 1}
+REFUSED: dict[str, Any] = {"health": "needs_consent", "failure": "needs_consent", "error": "invalid_grant", "failures": 1}
 
 
 def test_nothing_is_broken(desk: Desk) -> None:
@@ -92,7 +93,7 @@ def test_invite_never_sent(desk: Desk, asked: str) -> None:
     assert "guest@example.com was invited by person1@example.com" in verdict["what"]
     assert verdict["fix"] == f"aura email invite --workspace {desk.person.uuid} --email guest@example.com --resend"
     with post() as resend, serving(web_app.make_app(web_app.WebAppState())) as base:
-        desk.repair(verdict["fix"], **resend.env, NEXT_PUBLIC_APP_URL=base)
+        desk.repair(verdict["fix"], env={**resend.env, "NEXT_PUBLIC_APP_URL": base})
         assert [tuple(one.message.to) for one in resend.mails] == [("guest@example.com",)]
     assert desk.explain(asked)["verdict"] is None
 
@@ -107,20 +108,32 @@ def test_suppressed_address(desk: Desk) -> None:
 
 
 def test_duplicate_customer(desk: Desk) -> None:
-    """Two rows of one person, one of which pays: both are told of, and the one that pays stays."""
+    """Two rows of one person, by an address that Privy has verified for both: the one that pays stays, and takes the other in."""
     desk.change_user(2, email="Person1@example.com")
+    desk.verify("person1@example.com", desk.people)
     found = desk.explain("person1@example.com", exit=3)
     assert found["verdict"]["link"] == "customer"
     assert [one["id"] for one in found["people"]] == [one.uuid for one in desk.people]
-    assert found["verdict"]["fix"] == f"aura users merge {desk.people[1].uuid} {desk.people[0].uuid}"
+    assert found["verdict"]["fix"] == f"aura users merge {desk.people[1].uuid} {desk.people[0].uuid} --apply"
+    desk.repair(found["verdict"]["fix"])
+    assert desk.explain("person1@example.com")["verdict"] is None
+    merged = desk.explain(desk.people[1].uuid)
+    assert [one["id"] for one in merged["people"]] == [desk.person.uuid]
+    assert "another account was merged in" in [moment["what"] for moment in merged["timeline"]]
 
 
-def test_one_customer_of_two_people(desk: Desk) -> None:
-    """A customer that two rows are linked to belongs to nobody."""
-    desk.change_user(2, stripe_customer_id="cus_person1")
+def test_who_may_be_two_people(desk: Desk) -> None:
+    """An address that Privy has verified for one alone, and a shared customer, prove nothing: the merge is planned, and no more."""
+    desk.change_user(2, email="Person1@example.com")
+    desk.verify("person1@example.com", desk.people[:1])
+    merge = f"aura users merge {desk.people[1].uuid} {desk.people[0].uuid}"
+    verdict = desk.explain("person1@example.com", exit=3)["verdict"]
+    assert (verdict["link"], verdict["fix"]) == ("customer", merge)
+    desk.change_user(2, email="person2@example.com", stripe_customer_id="cus_person1")
     verdict = desk.explain("cus_person1", exit=3)["verdict"]
-    assert verdict["link"] == "customer"
-    assert verdict["fix"] == f"aura users merge {desk.people[1].uuid} {desk.people[0].uuid}"
+    assert (verdict["link"], verdict["fix"]) == ("customer", merge)
+    desk.repair(f"{merge} --apply")
+    assert desk.explain("cus_person1")["verdict"] is None
 
 
 @pytest.mark.parametrize(
@@ -138,3 +151,11 @@ def test_wrong_environment_key(desk: Desk, variable: str, value: str, named: str
     assert found["verdict"]["link"] == "settings"
     assert found["verdict"]["what"].startswith(f"{variable} is of another environment: the database belongs to {named} ")
     assert found["verdict"]["fix"] == "aura env check"
+
+
+def test_somebody_who_was_erased(desk: Desk) -> None:
+    """Who is nobody any more is missed neither at Privy nor by their customer."""
+    done = desk("users", "erase", desk.person.uuid, "--apply", "--no-stripe", "--no-privy", "--even-subscribed", "--yes")
+    assert done.exit == 0, done.err
+    for asked in (desk.person.uuid, "cus_person1"):
+        assert desk.explain(asked)["verdict"] is None

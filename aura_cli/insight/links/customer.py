@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import or_
+from sqlalchemy import func, or_, select
 
 from aura_cli.db.shared import users
+from aura_cli.db.types import among
 from aura_cli.insight import subject
 from aura_cli.insight.case import Break, Case
 from aura_cli.subscriptions.customers import as_uuid, candidates
 from aura_cli.subscriptions.stripe import ENDED, Customer
+from aura_cli.users.departed import STRIPE, erased_among
+from aura_cli.users.tables import privy_users
 from aura_cli.users.who import Person
 
 LINK = "customer"
@@ -17,12 +20,13 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 
 def breaks(case: Case) -> Iterator[Break]:
     """Customers of nobody or of several, people with the same address, customers that Stripe has deleted, further ones that pay."""
+    erased = erased_among(case.connection, STRIPE, case.subject.customers)
     for customer in case.subject.customers:
         owners = subject.owners(case.connection, customer)
-        if not owners and not _is_past(case, customer):
+        if not (owners or customer in erased or _is_past(case, customer)):
             yield _unknown(case, customer)
         elif len(owners) > 1:
-            yield _several(case, f"{customer} is linked to", owners)
+            yield _several(case, f"{customer} is linked to", owners, proven=False)
     yield from _twins(case)
     linked = {one.stripe_customer_id for one in case.subject.people}
     for customer, found in (case.stripe.customers if case.stripe else {}).items():
@@ -75,27 +79,33 @@ def _bring(known: Customer, otherwise: str) -> str:
     return f"aura users sync {name}" if name else otherwise
 
 
-def _several(case: Case, how: str, people: Sequence[Person]) -> Break:
-    """Two rows of one person: the one with access, or else the oldest, stays."""
+def _several(case: Case, how: str, people: Sequence[Person], *, proven: bool) -> Break:
+    """Rows of one person: the one with access, or else the oldest, stays. What proves nothing is only planned: they may be two people."""
     stays = next((one for one in people if one.id in case.entitled), people[0])
     goes = next(one for one in people if one.id != stays.id)
     ids = ", ".join(one.id for one in people)
-    return Break(LINK, f"{how} {len(people)} people: {ids}", f"aura users merge {goes.id} {stays.id}")
+    doubt = "" if proven else "; whether that is one person is for somebody to judge"
+    return Break(LINK, f"{how} {len(people)} people: {ids}{doubt}", f"aura users merge {goes.id} {stays.id}{' --apply' if proven else ''}")
 
 
 def _twins(case: Case) -> Iterator[Break]:
-    """People with one address, of whom one pays and the other may be the one that signs in."""
+    """People with one address, of whom one pays and the other may be the one that signs in. Privy's word for both is proof."""
+    p = privy_users.c
     for address in case.subject.addresses:
         people = case.people_with(address)
         if len(people) > 1 and len({one.stripe_customer_id for one in people}) > 1:
-            yield _several(case, f"{address} is", people)
+            dids = {one.privy_user_id for one in people}
+            verified = select(p.privy_user_id).where(among(p.privy_user_id, dids), func.lower(p.verified_email) == address)
+            yield _several(case, f"{address} is", people, proven=dids <= set(case.connection.execute(verified).scalars()))
 
 
 def _further(case: Case, linked: set[str | None]) -> Iterator[Break]:
     """Customers of the person's at Stripe that pay and that nobody here is linked to."""
-    for other in case.stripe.others if case.stripe else ():
+    others = case.stripe.others if case.stripe else ()
+    erased = erased_among(case.connection, STRIPE, [one.id for one in others])
+    for other in others:
         living = [one.id for one in case.facts if one.customer == other.id and one.status not in ENDED]
-        if not living or subject.owners(case.connection, other.id):
+        if not living or other.id in erased or subject.owners(case.connection, other.id):
             continue
         if linked <= {None}:
             yield _unknown(case, other.id)
