@@ -43,6 +43,7 @@ COMMANDS = {  # name → where it is (a Typer app, or a function to be one comma
     "analytics": ("aura_cli.analytics.commands:app", "Google Analytics: send an event, check one."),
     "keys": ("aura_cli.vault.commands:app", "The key that seals tokens: where it is used, a new one, rotation."),
     "cron": ("aura_cli.cron.commands:app", "Jobs that a clock starts: run one, see how they fare, print them for cron."),
+    "init": ("aura_cli.environment.init_commands:init", "Write a file of settings by asking; what is in it stays."),
     "env": ("aura_cli.environment.commands:app", "What is configured, whether it is right, and what this database belongs to."),
     "completions": ("aura_cli.completions.commands:app", "Completion in bash, zsh, fish and PowerShell; the manual page."),
     "db": ("aura_cli.db.commands:app", "The database: upgrade, status, check."),

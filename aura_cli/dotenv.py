@@ -49,6 +49,47 @@ def expand(values: Mapping[str, str], outer: Mapping[str, str]) -> dict[str, str
     return done
 
 
+def merged(text: str, values: Mapping[str, str]) -> str:
+    """One file's `text` with `values` in it, each verbatim to whoever reads it: in the place of the last entry of that name, else below.
+
+    Every other line stays as it is, comments and line ends included. Raises ValueError, with the name, for a value that no file can hold.
+    """
+    end = "\r\n" if "\r\n" in text else "\n"
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    for name, value in values.items():
+        entry = next((found for found in reversed([*_ENTRY.finditer(plain)]) if found["name"] == name), None)
+        plain = _replaced(plain, entry, _written(name, value)) if entry else _added(plain, name, _written(name, value))
+    return plain.replace("\n", end)
+
+
+def _replaced(text: str, entry: re.Match[str], written: str) -> str:
+    """`text` with another value in an entry; what stands around the value (blanks, `export`, a comment) stays."""
+    value = entry["value"]
+    if value is None:
+        mark = entry.end("name") + re.match(rf"{_SPACE}*[=:]?", text[entry.end("name") :]).end()  # type: ignore[union-attr]
+        return f"{text[:mark]}{' ' if text[mark - 1] == ':' else ''}{written}{text[mark:]}"
+    begin, length = entry.start("value"), len(value)
+    leading, trailing = length - len(value.lstrip(" \t")), len(value) - len(value.rstrip())
+    return text[: begin + leading] + written + text[begin + length - trailing :]
+
+
+def _added(text: str, name: str, written: str) -> str:
+    return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{name}={written}\n"
+
+
+def _written(name: str, value: str) -> str:
+    """`value` as an entry holds it: bare where that says the same, else in the first quotes that do."""
+    escaped = value.replace("$", "\\$")
+    lines = escaped.replace("\r", "\\r").replace("\n", "\\n")
+    for written in (escaped, f"'{escaped}'", f'"{lines}"', f"`{escaped}`", f'"{escaped}"'):
+        try:
+            if expand(parse(f"{name}={written} # x\nNEXT=1"), {}) == {name: value, "NEXT": "1"}:
+                return written
+        except ValueError:
+            continue
+    raise ValueError(f"{name}: no file of settings can hold this value")
+
+
 def _value(text: str) -> str:
     text = _BLANKS.sub("", text)
     unquoted = _QUOTED.sub(r"\2", text)

@@ -79,6 +79,13 @@ def _unignored(settings: Settings, root: Path, tracked: set[str]) -> Iterator[st
             yield name
 
 
+def is_safe_from_git(path: Path) -> bool:
+    """Whether no `git add .` takes this file in: git ignores it, or there is no repository around it."""
+    place = path.resolve()
+    inside = place.parent.is_dir() and _git(place.parent, "rev-parse", "--show-toplevel")
+    return not inside or bool(_git(place.parent, "check-ignore", "--", place.name))
+
+
 def _git(folder: Path, *words: str) -> list[str]:
     """What git says, or nothing where it cannot: no secret is among the words, which others on this machine may see."""
     try:

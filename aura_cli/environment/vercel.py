@@ -15,6 +15,7 @@ from aura_cli.transport import Rate, Service
 BASE = "https://api.vercel.com"
 REQUESTS_A_SECOND = 5.0
 _LINK = Path(".vercel") / "project.json"
+_CIPHERTEXT = "eyJ2Ijoi"  # base64 of `{"v":"`
 _PAGES = 100  # of variables: more than any project has
 
 
@@ -71,8 +72,10 @@ def project(settings: Settings, cwd: Path, name: str | None = None, team: str | 
     return Project(meant, whose if whose and whose.startswith("team_") else None)  # a person's own account is no team
 
 
-def variables(vercel: Service, project: Project) -> list[Variable]:
+def variables(vercel: Service, project: Project, *, each: bool = True) -> list[Variable]:
     """Every variable of the project's, and what its team shares with it; not those of one branch or of an environment of their own.
+
+    A value that the list withholds is asked for by itself, a request a variable, unless `each` is False.
 
     Raises NotFoundError for a project that the token does not see, ConfigurationError (401, 403), ServiceError, UnreachableError.
     """
@@ -83,7 +86,7 @@ def variables(vercel: Service, project: Project) -> list[Variable]:
         whose = f"team {project.team}" if project.team else "the token's own account"
         raise NotFoundError(f"Vercel shows no project {project.name} of {whose}", "Check project, team and the token's scope") from error
     mine = [one for one in found if not one.get("gitBranch") and one.get("target")]
-    return [*_shared(vercel, project), *(_variable(vercel, project, one) for one in mine)]  # its own count before its team's
+    return [*_shared(vercel, project), *(_variable(vercel, project, one, each=each) for one in mine)]  # its own count before its team's
 
 
 def _shared(vercel: Service, project: Project) -> Iterator[Variable]:
@@ -97,9 +100,9 @@ def _shared(vercel: Service, project: Project) -> Iterator[Variable]:
     yield from (Variable(_text(one, "key"), frozenset(_targets(one)), None) for one in found)
 
 
-def _variable(vercel: Service, project: Project, found: dict[str, Any]) -> Variable:
+def _variable(vercel: Service, project: Project, found: dict[str, Any], *, each: bool) -> Variable:
     value = found.get("value") if _is_readable(found) else None
-    if value is None and found.get("type") == "encrypted":
+    if each and value is None and found.get("type") == "encrypted":
         path = f"/v1/projects/{quote(project.name, safe='')}/env/{quote(_text(found, 'id'), safe='')}"
         try:
             again = _object(vercel.get(path, project.params))
@@ -110,8 +113,12 @@ def _variable(vercel: Service, project: Project, found: dict[str, Any]) -> Varia
 
 
 def _is_readable(found: dict[str, Any]) -> bool:
-    """Whether `value` is what the project runs with: what is not decrypted is ciphertext, what is sensitive is empty."""
-    return found.get("type") == "plain" or (found.get("type") in ("encrypted", "secret") and found.get("decrypted") is True)
+    """Whether `value` is what the project runs with: what is not decrypted is empty or ciphertext, what is sensitive stays closed."""
+    value = found.get("value")
+    if found.get("type") == "plain":
+        return True
+    decrypted = found.get("decrypted", bool(value) and not str(value).startswith(_CIPHERTEXT))
+    return found.get("type") in ("encrypted", "secret") and decrypted is True
 
 
 def _pages(vercel: Service, path: str, name: str, params: dict[str, str]) -> Iterator[dict[str, Any]]:
