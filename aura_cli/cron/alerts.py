@@ -55,7 +55,10 @@ def _post(to: str, alert: Alert) -> None:
     https://discord.com/developers/docs/resources/webhook#execute-webhook."""
     from aura_cli.transport import Rate, Service
 
-    parts = urlsplit(to)
+    try:
+        parts = urlsplit(to)
+    except ValueError:
+        raise ConfigurationError("AURA_ALERT_TO is no address") from None
     if parts.scheme != "https" and parts.hostname not in LOOPBACK_HOSTS:
         raise ConfigurationError("AURA_ALERT_TO is an address without https")
     content = {"content": alert.text[:2000]} if parts.hostname in _DISCORD else {"text": alert.text}

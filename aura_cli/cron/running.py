@@ -95,7 +95,7 @@ def perform(job: Job, at: Surroundings, how: How, begun: Callable[[Begun], None]
         started, clock = at.clock(), monotonic()
         with _kept(at.engine, own, limit := Limit(seconds, how.stop)):
             done, cause = _attempt(job, at, how, limit)
-        trouble = _trouble(cause, limit) if cause else done.left or _suddenly_nothing(job, done, well, how)
+        trouble = _trouble(cause, limit) if cause else _suddenly_nothing(job, done, well, how) or done.left
         code = _exit_code(cause, trouble)
         error = at.console.redact(trouble.message) if trouble else "It was stopped" if cause else None
         with writing(at.engine) as connection:

@@ -85,8 +85,8 @@ class Clockwork:
     chat: Chat
     env: dict[str, str]
 
-    def __call__(self, *words: str, timeout: float = 60, **more: str) -> Completed:
-        return self.aura("cron", *words, env={**self.env, **more}, timeout=timeout)
+    def __call__(self, *words: str, **more: str) -> Completed:
+        return self.aura("cron", *words, env={**self.env, **more})
 
     @property
     def runs(self) -> list[Any]:
