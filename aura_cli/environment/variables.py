@@ -123,6 +123,7 @@ VARIABLES: Mapping[str, Variable] = {
 }  # fmt: skip
 OURS: Mapping[str, Look] = {  # of ours, and of services only we ask
     **{name: address for name, known in KNOWN.items() if known.credential and name.endswith(("_BASE", "_API_URL", "_BASE_URL"))},
+    "AURA_ENV": shaped(r"development|staging|production|sandbox", "say development, staging or production"),
     "RESEND_WEBHOOK_SECRET": shaped(r"whsec_[\w+/=-]{8,}", "begin with whsec_", {"re_": "an API key"}),
     "AURA_FORWARD_URL": address,
     "AURA_PUBLIC_URL": address,
