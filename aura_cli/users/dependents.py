@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Inspector, MetaData, Table, and_, inspect, select
+from sqlalchemy import ColumnElement, Connection, Inspector, MetaData, Table, and_, inspect, literal, select, text
 
 from aura_cli.db.engine import is_sqlite
 from aura_cli.db.shared import OPS, PUBLIC, SHARED, users
@@ -109,35 +109,43 @@ class Catalogue:
     def _links(self) -> dict[tuple[str | None, str], list[Link]]:
         """Foreign keys by the table that they lead to."""
         found: dict[tuple[str | None, str], list[Link]] = {}
-        for schema in self._schemas():
-            everything = self._inspector.get_multi_foreign_keys(schema=schema)
+        for link in self._in_sqlite() if is_sqlite(self.connection) else self._in_postgresql():
+            found.setdefault(link.parent, []).append(link)
+        return found
+
+    def _in_postgresql(self) -> Iterator[Link]:
+        for schema in self._inspector.get_schema_names():
+            if schema == OPS or schema.startswith(_SYSTEM):
+                continue
+            everything = self._inspector.get_multi_foreign_keys(schema=self._usual(schema))
             for name, keys in sorted((name, keys) for (_, name), keys in everything.items()):
                 for key in keys:
                     if len(key["constrained_columns"]) == 1:
                         parent = (self._usual(key["referred_schema"]), key["referred_table"])
                         rule = str(key["options"].get("ondelete", "")).upper()
-                        link = Link((schema, name), key["constrained_columns"][0], parent, key["referred_columns"][0], rule)
-                        found.setdefault(parent, []).append(link)
-        return found
+                        yield Link((self._usual(schema), name), key["constrained_columns"][0], parent, key["referred_columns"][0], rule)
 
-    def _schemas(self) -> Sequence[str | None]:
-        if is_sqlite(self.connection):
-            return [None]
-        names = [name for name in self._inspector.get_schema_names() if not name.startswith(_SYSTEM) and name != OPS]
-        return [self._usual(name) for name in names]
+    def _in_sqlite(self) -> Iterator[Link]:
+        """Asked from SQLite itself (https://www.sqlite.org/pragma.html#pragma_foreign_key_list), which tells the rule of each."""
+        for row in self.connection.execute(_SQLITE_KEYS):
+            refers = row.refers or self._inspector.get_pk_constraint(row.parent)["constrained_columns"][0]
+            yield Link((None, row.name), row.column, (None, row.parent), refers, row.rule)
 
     def _usual(self, schema: str | None) -> str | None:
         return None if schema in (PUBLIC, None) else schema
 
 
 _USERS = (None, users.name)
+_SQLITE_KEYS = text(
+    """SELECT m.name, min(f."from") AS "column", f."table" AS parent, f."to" AS refers, f.on_delete AS rule
+    FROM sqlite_master AS m JOIN pragma_foreign_key_list(m.name) AS f WHERE m.type = 'table'
+    GROUP BY m.name, f.id HAVING count(*) = 1 ORDER BY m.name, f.id"""
+)
 _KNOWN = {(None, table.name) for table in SHARED}
 
 
 def _as(column: str, value: Any) -> Any:
     """A value of `users` with that column's type, whatever the other table's column was made as."""
-    from sqlalchemy import literal
-
     return literal(value, users.c[column].type) if column in users.c else value
 
 

@@ -20,9 +20,10 @@ from aura_cli.db.engine import reading, writing
 from aura_cli.db.leases import Lease, lease
 from aura_cli.drift import scan
 from aura_cli.drift.tables import scans
-from aura_cli.errors import NotFoundError, ServiceError
+from aura_cli.errors import ConflictError, NotFoundError, ServiceError
 from aura_cli.transport import Service
 from aura_cli.users import privy, staging
+from aura_cli.users.departed import departed_among
 from aura_cli.users.shapes import Staged
 from aura_cli.users.who import Form, form_of, resolve
 
@@ -151,7 +152,7 @@ class Sync:
     def one(self, who: str, *, dry_run: bool = False) -> Synced:
         """Sync one person; a DID or e-mail address that is not known here is asked from Privy. A dry run gives a `Planned`.
 
-        Raises UsageError (malformed, ambiguous) and NotFoundError (known neither here nor there).
+        Raises UsageError (malformed, ambiguous), NotFoundError (known neither here nor there), ConflictError (erased).
         """
         begun = monotonic()
         staged = self._ask(who)
@@ -159,6 +160,8 @@ class Sync:
             intake = Intake(str(uuid.uuid4()), merges=not dry_run)
             gone = isinstance(staged, str)
             did = staged if isinstance(staged, str) else staged.privy_user_id
+            if departed_among(connection, [did]):
+                raise ConflictError("This person was erased here; nothing was taken over", "Whom the web app lets in again is synced again")
             changes: list[staging.Change] = []
             if isinstance(staged, Staged):
                 changes = self._take(connection, intake, staged, dry_run=dry_run)

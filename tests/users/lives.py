@@ -33,7 +33,7 @@ from tests.parts.books import contract, person, population, top_up
 from tests.parts.program import Aura, Completed
 from tests.parts.providers import key_ring
 
-EMAIL, NAME, DID, CUSTOMER = "ada.marker@example.com", "Ada Marker", "did:privy:adamarker", "cus_AdaMarker"
+EMAIL, NAME, DID, CUSTOMER = "ada.marker@example.com", "Ada Marker", "did:privy:adamarker", "cus_AdaPays"
 SECRETS = ("marker-access-token", "marker-refresh-token", "f" * 64, "marker-agent-key")
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 MARKER = "marker"  # in everything of hers, and in nothing of anybody else's
@@ -159,7 +159,17 @@ def _rooms(connection: Any, who: str, word: str, both: Sequence[str]) -> None:
     connection.execute(resend_events.insert().values(id=f"msg-{word}", type="email.delivered", created=NOVEMBER, resend_id=f"re-{word}"))
     suppress(connection, str(address), "operator")
     enqueue(connection, "mail", f"welcome:{word}", {"mails": [mail]})
-    enqueue(connection, "analytics", f"purchase:{word}", {"event": "purchase", "user_id": who, "at": int(time.time()), "params": {}})
+    enqueue(
+        connection,
+        "analytics",
+        f"purchase:{word}",
+        {
+            "event": "purchase",
+            "user_id": who,
+            "at": int(time.time()),
+            "params": {"transaction_id": f"in_{word}", "value": 1.0, "currency": "EUR"},
+        },
+    )
     _connect(connection, who, word)
     _web_app(connection, who, word, both)
     record(connection, "tester", "users.sync", DID if word == MARKER else BOB.did, user_id=who)
@@ -186,7 +196,13 @@ def _web_app(connection: Any, who: str, word: str, both: Sequence[str]) -> None:
     connection.execute(team_invites.insert().values(**invite, expires_at=NOVEMBER))
     if word == MARKER:
         connection.execute(team_members.insert().values(user_id=who, workspace_owner_id=other))
-    log = {"user_id": who, "category": "system", "action": "seen", "description": f"{word} was here", "ip_address": "192.0.2.1"}
+    log = {
+        "user_id": who,
+        "category": "system",
+        "action": "seen",
+        "description": f"{word} was here",
+        "ip_address": "192.0.2.1" if word == MARKER else "192.0.2.2",
+    }
     connection.execute(audit_logs.insert().values(log))
     did = connection.execute(select(users.c.privy_user_id).where(users.c.id == who)).scalar_one()
     facts = {"verified_email": EMAIL if word == MARKER else BOB.email, "linked_accounts": [{"type": "email", "address": f"{word}@x.test"}]}
@@ -196,5 +212,5 @@ def _web_app(connection: Any, who: str, word: str, both: Sequence[str]) -> None:
 
 def _event(number: int, customer: str | None, word: str) -> dict[str, Any]:
     about = {"id": customer, "object": "customer", "email": f"{word}@example.com", "name": f"{word}'s name"}
-    event = {"id": f"evt_{word}", "object": "event", "type": "customer.updated", "created": int(time.time()) - 60 + number}
+    event = {"id": f"evt_{number}", "object": "event", "type": "customer.updated", "created": int(time.time()) - 60 + number}
     return {**event, "livemode": False, "api_version": "2026-10-28.endive", "data": {"object": about}}
