@@ -2,7 +2,11 @@
 
 httpx does the wire. What is ours is the decision which failures may be tried again: a read always, a write only with
 an idempotency key, because a cut connection does not say whether the request was carried out.
+
+It is loaded when a service is first used: who only looks into the database may know of services and not wait for it.
 """
+
+from __future__ import annotations
 
 import random
 import threading
@@ -11,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Self
-
-import httpx
+from typing import TYPE_CHECKING, Any, Self
 
 from aura_cli.errors import ConfigurationError, NotFoundError, ServiceError, UnreachableError
 from aura_cli.settings import LOOPBACK_HOSTS
+
+if TYPE_CHECKING:
+    import httpx
 
 ATTEMPTS = 6
 LONGEST_WAIT = 60.0
@@ -58,6 +63,8 @@ class Service:
     _client: httpx.Client | None = field(default=None, repr=False)
 
     def __enter__(self) -> Self:
+        import httpx
+
         try:
             address = httpx.URL(self.base)
         except httpx.InvalidURL as error:
@@ -106,6 +113,8 @@ class Service:
 
         What is sent is `json`, `form` (form-encoded; a list's elements under one name each), `content` as it is, or nothing.
         """
+        import httpx
+
         assert self._client is not None, "use the service as a context manager"
         attempts = self.attempts if repeatable or (repeatable is None and method == "GET") else 1
         for attempt in range(1, attempts + 1):
@@ -148,6 +157,8 @@ class Service:
         longer wait than `longest_wait`, nor where `final` says of an error's body that trying again is of no use. Raises as `call`
         does; UnreachableError, too, from the lines of an answer that breaks off.
         """
+        import httpx
+
         assert self._client is not None, "use the service as a context manager"
         for attempt in range(1, attempts + 1):
             self.rate.wait(self.stop)
@@ -177,6 +188,8 @@ class Service:
 
     def _split(self, answer: httpx.Response) -> Iterator[bytes]:
         """Lines as server-sent events have them; httpx' own end at characters, too, that JSON may hold."""
+        import httpx
+
         left = b""
         try:
             for part in answer.iter_bytes():

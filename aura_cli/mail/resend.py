@@ -12,7 +12,6 @@ from enum import Enum
 from hashlib import sha256
 from urllib.parse import urlsplit
 
-import httpx
 import msgspec
 
 from aura_cli.errors import AuraError, ConfigurationError, ServiceError, UnreachableError
@@ -26,7 +25,6 @@ LONGEST_KEY = 256
 REQUESTS_A_SECOND = 4.0  # Resend allows a team 5 (some accounts 2, and then asks to wait), and the web app draws on the same
 QUOTA_WAIT, REFUSED_WAIT = 900.0, 300.0  # seconds until it is looked whether there is quota again, or a better key
 _QUOTAS = ("daily_quota_exceeded", "monthly_quota_exceeded")
-_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class _Created(msgspec.Struct):
@@ -131,7 +129,9 @@ def judged(error: AuraError) -> Failure:
     if isinstance(error, ConfigurationError):
         return Failure(Verdict.UNSENT, error, REFUSED_WAIT, halts=True)
     if isinstance(error, UnreachableError):
-        unsent = error.__cause__ is None or isinstance(error.__cause__, _UNSENT)
+        import httpx
+
+        unsent = error.__cause__ is None or isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
         return Failure(Verdict.UNSENT if unsent else Verdict.UNKNOWN, error)
     if not isinstance(error, ServiceError) or not 400 <= error.status < 500:
         return Failure(Verdict.UNKNOWN, error, getattr(error, "wait", None))
