@@ -148,9 +148,9 @@ def _here(connection: Connection, about: Subject) -> Iterator[Moment]:
 
 def _outside(case: Case) -> Iterator[Moment]:
     """What the services themselves tell: when somebody signed up, what was billed and bought."""
-    for did, one in (case.remote.people or {}).items():
-        if one and one.created is not None:
-            yield Moment(time_of(one.created), "privy", "signed up", did, did)
+    for did, known in (case.remote.people or {}).items():
+        if known and known.created is not None:
+            yield Moment(time_of(known.created), "privy", "signed up", did, did)
     if case.stripe is None:
         return
     for bill in case.stripe.invoices:

@@ -14,3 +14,10 @@ def desk(aura: Aura, migrated: None, database_url: str, tmp_path: Path) -> Itera
     """Somebody at it, with nothing broken."""
     with sat_down(aura, database_url, tmp_path) as found:
         yield found
+
+
+@pytest.fixture
+def small_desk(aura: Aura, migrated: None, sqlite_database: str, tmp_path: Path) -> Iterator[Desk]:
+    """The same with SQLite, for what does not depend on the database."""
+    with sat_down(aura, sqlite_database, tmp_path) as found:
+        yield found

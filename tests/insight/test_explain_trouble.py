@@ -37,74 +37,76 @@ def mail(desk: Desk, **values: Any) -> str:
         ("did:privy:nobody", 5),
         ("evt_nothing", 5),
         ("in_nothing", 5),
+        ("cus_nothing", 5),
+        ("sub_nothing", 5),
         ("", 2),
         ("no such thing", 2),
         ("cus_", 2),
     ],
 )
-def test_what_nobody_knows(desk: Desk, asked: str, code: int) -> None:
+def test_what_nobody_knows(small_desk: Desk, asked: str, code: int) -> None:
     """Unknown 5, malformed 2, and nothing on standard output."""
-    done = desk("explain", asked)
+    done = small_desk("explain", asked)
     assert (done.exit, done.out) == (code, "")
 
 
-def test_services_that_are_away(desk: Desk) -> None:
+def test_services_that_are_away(small_desk: Desk) -> None:
     """What the database knows is told all the same, and who could not be asked."""
-    desk.books.sql("DELETE FROM token_balances")
-    found = desk.explain(exit=3, STRIPE_API_BASE=NOBODY, PRIVY_API_BASE=NOBODY)
+    small_desk.books.sql("DELETE FROM token_balances")
+    found = small_desk.explain(exit=3, STRIPE_API_BASE=NOBODY, PRIVY_API_BASE=NOBODY)
     assert found["verdict"]["link"] == "tokens"
     assert [text.partition(" ")[0] for text in found["away"]] == ["Privy", "Stripe"]
-    unset = desk.explain(exit=3, STRIPE_SECRET_KEY="", PRIVY_APP_SECRET="")
+    unset = small_desk.explain(exit=3, STRIPE_SECRET_KEY="", PRIVY_APP_SECRET="")
     assert unset["verdict"] == found["verdict"]
     assert unset["away"] == ["Stripe was not asked: STRIPE_SECRET_KEY is not set", "Privy was not asked: PRIVY_APP_SECRET is not set"]
 
 
-def test_services_that_hang(desk: Desk) -> None:
+def test_services_that_hang(small_desk: Desk) -> None:
     """Whoever takes a connection and says nothing is waited for a few seconds."""
     with closing(socket.create_server(("127.0.0.1", 0))) as mute:
         where = f"http://127.0.0.1:{mute.getsockname()[1]}"
         begun = time.monotonic()
-        found = desk.explain(STRIPE_API_BASE=where, PRIVY_API_BASE=where)
+        found = small_desk.explain(STRIPE_API_BASE=where, PRIVY_API_BASE=where)
         assert time.monotonic() - begun < 15
     assert found["verdict"] is None
     assert found["away"] == ["Privy gave no answer within 6 s", "Stripe gave no answer within 6 s"]
 
 
-def test_services_that_talk_nonsense(desk: Desk) -> None:
+def test_services_that_talk_nonsense(small_desk: Desk) -> None:
     """An answer that is none counts as no answer."""
-    desk.books.stripe.edit = lambda asked, answer: b"<nonsense>"
-    desk.privy.answer = lambda path: (200, b"[]")  # type: ignore[method-assign]
-    found = desk.explain()
+    small_desk.books.stripe.edit = lambda asked, answer: b"<nonsense>"
+    small_desk.privy.answer = lambda path: (200, b"[]")  # type: ignore[method-assign]
+    found = small_desk.explain()
     assert found["verdict"] is None
     assert [text.partition("'s answer ")[0] for text in found["away"]] == ["Privy", "Stripe"]
 
 
-def test_a_key_that_is_refused(desk: Desk) -> None:
+def test_a_key_that_is_refused(small_desk: Desk) -> None:
     """The first broken link is the key."""
-    desk.privy.answer = lambda path: (401, b'{"error": "Invalid app secret"}')  # type: ignore[method-assign]
-    verdict = desk.explain(exit=3)["verdict"]
+    small_desk.privy.answer = lambda path: (401, b'{"error": "Invalid app secret"}')  # type: ignore[method-assign]
+    verdict = small_desk.explain(exit=3)["verdict"]
     assert verdict["link"] == "settings"
     assert verdict["what"].startswith("Privy refuses PRIVY_APP_SECRET: ")
 
 
-def test_a_key_of_the_other_mode(desk: Desk) -> None:
+def test_a_key_of_the_other_mode(small_desk: Desk) -> None:
     """A database that is bound to nothing yet: what Stripe says of the customer tells."""
 
     def elsewhere(asked: Any, answer: Any) -> Any:
         return {"error": {"message": "No such customer: 'cus_person1'; a similar object exists in live mode, but a test mode key was used"}}
 
-    stand_in = desk.books.stripe
+    stand_in = small_desk.books.stripe
     stand_in.state.customers.remove("cus_person1")
     stand_in.edit = lambda asked, answer: elsewhere(asked, answer) if asked.path == "/v1/customers/cus_person1" else answer
-    verdict = desk.explain(exit=3)["verdict"]
+    verdict = small_desk.explain(exit=3)["verdict"]
     assert verdict["what"] == "STRIPE_SECRET_KEY is of another mode: the customer is one of live mode"
 
 
-def test_gone_at_privy(desk: Desk) -> None:
+def test_gone_at_privy(small_desk: Desk) -> None:
     """Nobody can sign in as this person."""
-    desk.privy.users = desk.privy.users[1:]
-    verdict = desk.explain(exit=3)["verdict"]
-    assert (verdict["link"], verdict["fix"]) == ("person", f"aura users sync {desk.person.uuid}")
+    small_desk.privy.users = small_desk.privy.users[1:]
+    verdict = small_desk.explain(exit=3)["verdict"]
+    assert (verdict["link"], verdict["fix"]) == ("person", f"aura users sync {small_desk.person.uuid}")
 
 
 def test_at_privy_and_not_here(desk: Desk) -> None:
@@ -235,16 +237,16 @@ def test_connections_in_trouble(desk: Desk) -> None:
     ]
 
 
-def test_on_a_terminal(desk: Desk) -> None:
+def test_on_a_terminal(small_desk: Desk) -> None:
     """The verdict first, then the last fifteen moments, none wider than the screen; what went wrong is among them, however old."""
-    event = desk.hear("sub_one")[0]
-    desk.give_up(event, "no use")
-    change(desk, event, received_at=datetime(2020, 1, 1, tzinfo=UTC))
+    event = small_desk.hear("sub_one")[0]
+    small_desk.give_up(event, "no use")
+    change(small_desk, event, received_at=datetime(2020, 1, 1, tzinfo=UTC))
     for _ in range(20):
-        mail(desk, template="connection-lost", state="delivered")
-    environment = {**desk.aura.environment, **desk.env, "COLUMNS": "80", "TERM": "xterm"}
-    command = [sys.executable, "-m", "aura_cli", "explain", desk.person.uuid]
-    code, shown = on_a_terminal(command, environment, desk.aura.work)
+        mail(small_desk, template="connection-lost", state="delivered")
+    environment = {**small_desk.aura.environment, **small_desk.env, "COLUMNS": "80", "TERM": "xterm"}
+    command = [sys.executable, "-m", "aura_cli", "explain", small_desk.person.uuid]
+    code, shown = on_a_terminal(command, environment, small_desk.aura.work)
     lines = shown.splitlines()
     assert code == 3
     assert lines[0].startswith(f"BROKEN  webhooks: customer.subscription.created {event} was given up")
@@ -254,5 +256,5 @@ def test_on_a_terminal(desk: Desk) -> None:
     assert timeline[0].startswith("15 of ")
     assert timeline[1].startswith("2020-01-01 00:00Z ✗ webhooks")
     assert max(map(len, timeline)) <= 80
-    _, everything = on_a_terminal([*command, "--all"], environment, desk.aura.work)
+    _, everything = on_a_terminal([*command, "--all"], environment, small_desk.aura.work)
     assert len(everything.splitlines()) > 30

@@ -22,6 +22,7 @@ from tests.insight.desk import Desk
 from tests.parts.terminal import on_a_terminal
 
 TODAY = datetime.now(UTC)
+UNLIMITED = {"UPSTASH_REDIS_REST_URL": "", "UPSTASH_REDIS_REST_TOKEN": ""}
 
 
 def day(ago: int) -> str:
@@ -43,7 +44,7 @@ def keep(engine: Engine, ago: int, **values: int) -> None:
 @pytest.fixture
 def limitless(desk: Desk) -> Desk:
     """A desk where no limits are configured."""
-    desk.more |= {"UPSTASH_REDIS_REST_URL": "", "UPSTASH_REDIS_REST_TOKEN": ""}
+    desk.more |= UNLIMITED
     return desk
 
 
@@ -113,9 +114,10 @@ def test_what_waits_for_a_person(limitless: Desk) -> None:
 
 
 @pytest.mark.parametrize("columns", [80, 200, 40])
-def test_fits_the_screen(limitless: Desk, columns: int) -> None:
+def test_fits_the_screen(small_desk: Desk, columns: int) -> None:
     """24 lines of 80 characters, whatever is the matter; narrower ones on a narrower terminal."""
-    desk = limitless
+    desk = small_desk
+    desk.more |= UNLIMITED
     desk.give_up(desk.hear("sub_one")[0], "no use")
     environment = {**desk.aura.environment, **desk.env, "COLUMNS": str(columns), "LINES": "24", "TERM": "xterm"}
     code, shown = on_a_terminal([sys.executable, "-m", "aura_cli", "status"], environment, desk.aura.work)
@@ -127,12 +129,12 @@ def test_fits_the_screen(limitless: Desk, columns: int) -> None:
     assert lines[0].endswith("Z")
 
 
-def test_a_limiter_that_hangs_keeps_nobody_waiting(limitless: Desk) -> None:
+def test_a_limiter_that_hangs_keeps_nobody_waiting(small_desk: Desk) -> None:
     """Somebody who takes connections and says nothing: all else is shown, and why the limits are not."""
     with closing(socket.create_server(("127.0.0.1", 0))) as mute:
         where = f"http://127.0.0.1:{mute.getsockname()[1]}"
         begun = time.monotonic()
-        done = limitless("status", "--json", UPSTASH_REDIS_REST_URL=where, UPSTASH_REDIS_REST_TOKEN="sandbox-x")
+        done = small_desk("status", "--json", UPSTASH_REDIS_REST_URL=where, UPSTASH_REDIS_REST_TOKEN="sandbox-x")
         assert time.monotonic() - begun < 15
     assert done.exit == 0
     assert (done.json["limits"], done.json["users"]["now"]) == ([], 2)

@@ -13,6 +13,7 @@ from aura_cli.subscriptions.stripe import ENDED, Customer
 from aura_cli.users.departed import STRIPE, erased_among
 from aura_cli.users.tables import privy_users
 from aura_cli.users.who import Person
+from aura_cli.webhooks.tables import webhook_events
 
 LINK = "customer"
 NOBODY = "00000000-0000-0000-0000-000000000000"
@@ -24,7 +25,7 @@ def breaks(case: Case) -> Iterator[Break]:
     for customer in case.subject.customers:
         owners = subject.owners(case.connection, customer)
         if not (owners or customer in erased or _is_past(case, customer)):
-            yield _unknown(case, customer)
+            yield from _lost(case, customer) if _is_gone(case, customer) else [_unknown(case, customer)]
         elif len(owners) > 1:
             yield _several(case, f"{customer} is linked to", owners, proven=False)
     yield from _twins(case)
@@ -43,11 +44,24 @@ def _is_past(case: Case, customer: str) -> bool:
     return bool(case.subject.people) and all(one.status in ENDED for one in theirs)
 
 
+def _is_gone(case: Case, customer: str) -> bool:
+    """Whether Stripe was asked and has no such customer, or has it no more."""
+    return case.stripe is not None and ((found := case.stripe.customers.get(customer)) is None or found.deleted)
+
+
+def _lost(case: Case, customer: str) -> Iterator[Break]:
+    """Nobody's, here or there: it matters where something was heard of it that waits."""
+    e = webhook_events.c
+    if case.connection.execute(select(e.id).where(e.customer == customer, e.state == "unmatched").limit(1)).first():
+        what = f"{customer} is of nobody here, and Stripe has it no more: its events wait in vain"
+        yield Break(LINK, what, f"aura webhooks list --customer {customer}")
+
+
 def _unknown(case: Case, customer: str) -> Break:
     said = {**case.stripe.customers, **{one.id: one for one in case.stripe.others}} if case.stripe else {}
     known = said.get(customer)
     repair = f"aura subscriptions reconcile {customer} --apply"
-    if known is None or known.deleted:
+    if known is None:
         return Break(LINK, f"Nobody here is known by {customer}", repair)
     found = candidates(case.connection, known)
     if len(found) == 1:
