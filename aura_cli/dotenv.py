@@ -52,14 +52,31 @@ def expand(values: Mapping[str, str], outer: Mapping[str, str]) -> dict[str, str
 def merged(text: str, values: Mapping[str, str]) -> str:
     """One file's `text` with `values` in it, each verbatim to whoever reads it: in the place of the last entry of that name, else below.
 
-    Every other line stays as it is, comments and line ends included. Raises ValueError, with the name, for a value that no file can hold.
+    Every other line stays as it is, comments and line ends included. Raises ValueError, with the name, for a value that this file cannot
+    hold: an unfinished quote above it may be the reason.
     """
     end = "\r\n" if "\r\n" in text else "\n"
     plain = text.replace("\r\n", "\n").replace("\r", "\n")
     for name, value in values.items():
-        entry = next((found for found in reversed([*_ENTRY.finditer(plain)]) if found["name"] == name), None)
-        plain = _replaced(plain, entry, _written(name, value)) if entry else _added(plain, name, _written(name, value))
+        plain = _with(plain, name, value)
     return plain.replace("\n", end)
+
+
+def _with(text: str, name: str, value: str) -> str:
+    """`text` with one value in it, bare where that says the same, else in the first quotes that do; what else is read stays the same."""
+    entry = next((found for found in reversed([*_ENTRY.finditer(text)]) if found["name"] == name), None)
+    before = parse(text)
+    escaped = value.replace("$", "\\$")
+    lines = escaped.replace("\r", "\\r").replace("\n", "\\n")
+    for written in (escaped, f"'{escaped}'", f'"{lines}"', f"`{escaped}`", f'"{escaped}"'):
+        after = _replaced(text, entry, written) if entry else _added(text, name, written)
+        read = parse(after)
+        try:
+            if read == {**before, name: read.get(name)} and expand({name: read[name]}, {}) == {name: value}:
+                return after
+        except (ValueError, KeyError):
+            continue
+    raise ValueError(f"{name}: this file of settings cannot hold such a value")
 
 
 def _replaced(text: str, entry: re.Match[str], written: str) -> str:
@@ -75,19 +92,6 @@ def _replaced(text: str, entry: re.Match[str], written: str) -> str:
 
 def _added(text: str, name: str, written: str) -> str:
     return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{name}={written}\n"
-
-
-def _written(name: str, value: str) -> str:
-    """`value` as an entry holds it: bare where that says the same, else in the first quotes that do."""
-    escaped = value.replace("$", "\\$")
-    lines = escaped.replace("\r", "\\r").replace("\n", "\\n")
-    for written in (escaped, f"'{escaped}'", f'"{lines}"', f"`{escaped}`", f'"{escaped}"'):
-        try:
-            if expand(parse(f"{name}={written} # x\nNEXT=1"), {}) == {name: value, "NEXT": "1"}:
-                return written
-        except ValueError:
-            continue
-    raise ValueError(f"{name}: no file of settings can hold this value")
 
 
 def _value(text: str) -> str:

@@ -75,7 +75,7 @@ def _ask(console: Console, one: Question) -> str:
     from aura_cli.environment.showing import masked
     from aura_cli.environment.variables import wrong_with
 
-    console.say(f"\n{one.name}: {one.purpose}{f' Without it {one.without}.' if one.without else ''}")
+    console.say(f"\n{one.purpose}{f' Without it {one.without}.' if one.without else ''}")
     if one.name == "INTEGRATION_ENCRYPTION_KEY" and not one.current:
         console.say(f"It is the web app's; where there is no web app yet, {NEW!r} makes one.")
     held = f" [{masked(one.name, one.current)}]" if one.current else ""
@@ -88,7 +88,7 @@ def _ask(console: Console, one: Question) -> str:
         wrong = wrong_with(one.name, answer) if answer else None
         if not wrong:
             return answer
-        console.warn(f"{one.name} {wrong}.")
+        console.warn(f"It {wrong}.")
 
 
 def _typed(console: Console, label: str, *, secret: bool) -> str:
