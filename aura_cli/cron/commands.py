@@ -122,6 +122,8 @@ def print_(
     jobs = [find(name) for name in names] if names else list(SINGLE)
     if form is Form.GITHUB_ACTIONS and not names:
         jobs = _lasting(runtime, jobs)
+    if form in (Form.CRONTAB, Form.SYSTEMD) and (passing := _passing(runtime.settings)):
+        runtime.console.say(f"Set in this environment, which what starts jobs has not: {', '.join(passing)}. Put them into a file")
     for job in jobs:
         if absent := [name for name in job.needs if not runtime.settings.secret(name)]:
             runtime.console.say(f"{job.name} needs {', '.join(absent)}, which is not set here")
@@ -160,6 +162,13 @@ def _names(settings: Settings) -> tuple[list[str], list[str]]:
     names = [name for name in settings.values if name != "AURA_ENV"] or ["DATABASE_URL"]
     secret = [name for name in names if name.endswith("_CLIENT_SECRET") or (name in KNOWN and KNOWN[name].secret)]
     return secret, [name for name in names if name not in secret]
+
+
+def _passing(settings: Settings) -> list[str]:
+    """The settings that come from no file."""
+    from aura_cli.settings import ENVIRONMENT
+
+    return [name for name, setting in settings.values.items() if setting.source == ENVIRONMENT]
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:

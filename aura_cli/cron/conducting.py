@@ -12,7 +12,7 @@ from aura_cli.cron.alerts import Alert, send
 from aura_cli.cron.history import BROKEN_OFF, KILLED, WELL_ENDED, Run
 from aura_cli.cron.jobs import Job
 from aura_cli.cron.running import AtWork, Begun, How, Outcome, Ran, failed_to_begin, perform
-from aura_cli.cron.work import Surroundings
+from aura_cli.cron.work import Surroundings, failing
 from aura_cli.errors import AuraError, ServiceError, UnreachableError
 from aura_cli.reporting import SILENT
 
@@ -35,8 +35,7 @@ class Conductor:
         Raises ConfigurationError for a metrics file that cannot be written, once everything else is done.
         """
         try:
-            self._bind()
-            outcome = perform(self.job, self.at, self.how, self._begin)
+            outcome = perform(self._bound(), self.at, self.how, self._begin)
         except AtWork:
             raise
         except Exception as error:  # noqa: BLE001 (whatever it is, somebody has to hear that the job did not run)
@@ -51,17 +50,20 @@ class Conductor:
             metrics.write(metrics_file, lines)
         return outcome
 
-    def _bind(self) -> None:
-        """The guard before a write. A Stripe that is away keeps no job that has no need of it: the rest of the binding is looked at."""
+    def _bound(self) -> Job:
+        """The job, once the guard before a write has passed. Raises ConfigurationError where the database belongs to something else.
+
+        Where Stripe is away the rest of the binding is looked at: a job that has no need of Stripe is done, another fails for it.
+        """
         from aura_cli.db.binding import Identity, check
 
         try:
             self.at.bind()
-        except (UnreachableError, ServiceError):
+        except (UnreachableError, ServiceError) as error:
+            check(self.at.engine, replace(Identity.of(self.at.settings, str), stripe_account=None), store=False)
             if "STRIPE_SECRET_KEY" in self.job.needs:
-                raise
-            identity = Identity.of(self.at.settings, str)
-            check(self.at.engine, replace(identity, stripe_account=None), store=False)
+                return replace(self.job, work=failing(error))
+        return self.job
 
     def _begin(self, begun: Begun) -> None:
         if not self.how.told:

@@ -21,7 +21,7 @@ from aura_cli.db.leases import RENEW_SECONDS, Lease, lease
 from aura_cli.errors import AttentionNeeded, AuraError, ConflictError, PartialFailure, UnreachableError
 
 _LOOK_SECONDS = 1.0
-_BEAT_SECONDS = RENEW_SECONDS + 2.0
+BEAT_SECONDS = RENEW_SECONDS + 2.0
 
 
 class AtWork(ConflictError):
@@ -93,7 +93,7 @@ def perform(job: Job, at: Surroundings, how: How, begun: Callable[[Begun], None]
             earlier = history.verdict_before(connection, job.name, killed[-1].id) if killed else before
         begun(Begun(seconds, tuple(killed), earlier))
         started, clock = at.clock(), monotonic()
-        with _kept(at.engine, own, limit := Limit(seconds, how.stop)):
+        with kept(at.engine, own, limit := Limit(seconds, how.stop)):
             done, cause = _attempt(job, at, how, limit)
         trouble = _trouble(cause, limit) if cause else _suddenly_nothing(job, done, well, how) or done.left
         code = _exit_code(cause, trouble)
@@ -135,12 +135,12 @@ def _require_due(engine: Engine, job: Job, how: How) -> None:
 
 
 @contextmanager
-def _kept(engine: Engine, own: Lease, limit: Limit) -> Iterator[None]:
+def kept(engine: Engine, own: Lease, limit: Limit, every: float = BEAT_SECONDS) -> Iterator[None]:
     """Keep the lease for as long as this process lives, however long the job takes to come to a safe point."""
     ended = threading.Event()
 
     def beat() -> None:
-        while not ended.wait(_BEAT_SECONDS):
+        while not ended.wait(every):
             try:
                 with writing(engine) as connection:
                     own.assert_held(connection)

@@ -73,6 +73,15 @@ class Done:
 Work = Callable[[Surroundings, Limit], Done]
 
 
+def failing(error: AuraError) -> Work:
+    """The work that fails so, where what it would be about is not to be touched."""
+
+    def work(at: Surroundings, limit: Limit) -> Done:
+        raise error
+
+    return work
+
+
 def users_sync(at: Surroundings, limit: Limit) -> Done:
     """Everybody from Privy; a scan that was broken off is carried on."""
     from aura_cli.users.privy import app_id

@@ -15,6 +15,7 @@ from aura_cli.cron.jobs import JOBS, SINGLE
 from aura_cli.cron.tables import job_runs
 from aura_cli.db.engine import reading, writing
 from aura_cli.db.shared import integrations, subscriptions
+from aura_cli.db.tables import binding
 from aura_cli.drift.tables import plans
 from aura_cli.insight.tables import daily_figures
 from aura_cli.sandbox.credentials import environment
@@ -25,6 +26,7 @@ from tests.integrations.connecting import World, consent, visit, world_of
 from tests.mail.office import Office, user_id
 from tests.parts.program import Aura
 from tests.parts.resend import post
+from tests.parts.service import free_port
 
 Job = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -157,3 +159,19 @@ def test_the_table_holds_together() -> None:
     """Maintenance does every other job; each says by which command a person sees what it would do."""
     assert JOBS["maintenance"].steps == tuple(job.name for job in SINGLE)
     assert all(job.by_hand.startswith("aura ") and job.minutes > 0 and (job.work or job.steps) for job in JOBS.values())
+
+
+def test_stripe_is_away(aura: Aura, database_url: str, engine: Engine) -> None:
+    """A job that has no need of it is done; one that has is a failure, and noted as one. Another account's database is not touched."""
+    with running(build(5, seed=7, now=int(time.time()))) as addresses:
+        env = environment(addresses, aura.directory, database_url)
+        away = {**env, "STRIPE_API_BASE": f"http://127.0.0.1:{free_port()}"}
+        assert aura("cron", "run", "prune", env=env).exit == 0
+        assert aura("cron", "run", "prune", env=away).exit == 0
+        done = aura("cron", "run", "reconcile", env=away)
+        assert (done.exit, "Stripe could not be reached" in done.err) == (8, True), done.err
+        with writing(engine) as connection:
+            connection.execute(binding.update().values(stripe_account="acct_other"))
+        assert aura("cron", "run", "prune", env=env).exit == 4
+    with reading(engine) as connection:
+        assert list(connection.execute(select(job_runs.c.exit_code).order_by(job_runs.c.id)).scalars()) == [0, 0, 8]

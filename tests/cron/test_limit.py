@@ -6,8 +6,13 @@ import time
 from contextlib import suppress
 
 import pytest
+from sqlalchemy import Engine
 
 from aura_cli.cron.limit import Limit, Overrun, Stopped
+from aura_cli.cron.running import kept
+from aura_cli.db.engine import writing
+from aura_cli.db.leases import lease
+from aura_cli.db.tables import leases
 from aura_cli.errors import ConflictError
 
 
@@ -66,3 +71,21 @@ def test_why_a_tick_ends_it() -> None:
     with pytest.raises(Stopped):
         limit.tick()
     assert Stopped.exit_code == 143
+
+
+def test_a_lease_lives_as_long_as_its_process(engine: Engine) -> None:
+    """It is renewed while a job hangs; once somebody else has it, the next safe point ends the work."""
+    limit = Limit(60)
+    with lease(engine, "cron prune") as own:
+        own.renewed -= 1000  # as if it were long ago
+        with kept(engine, own, limit, every=0.05):
+            time.sleep(0.3)
+            assert not limit.taken_over
+            with writing(engine) as connection:
+                connection.execute(leases.update().values(owner="elsewhere:1:2:3:4"))
+            deadline = time.monotonic() + 30
+            while not limit.taken_over:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+    with pytest.raises(ConflictError):
+        limit.tick()

@@ -101,6 +101,15 @@ def test_yaml_is_read_as_it_was_meant(tmp_path: Path) -> None:
     assert json.loads(found) == value
 
 
+def test_what_cron_would_not_have(aura: Aura) -> None:
+    """A setting of this environment alone is named: nothing of it is in the environment of what starts jobs."""
+    (aura.work / ".env").write_text("RESEND_API_KEY=re_test_1234567890\n")
+    (aura.work / ".env").chmod(0o600)
+    for form, told in (("crontab", True), ("systemd", True), ("kubernetes", False)):
+        done = printed(aura, "--format", form, "--image", IMAGE, "retry-emails", STRIPE_SECRET_KEY="sk_test_sandbox0000000000")
+        assert ("has not: STRIPE_SECRET_KEY. Put" in done.err) == told
+
+
 def test_one_job_alone() -> None:
     """Files are made of the jobs that are asked for."""
     setup = Setup(["/usr/bin/aura"], "/srv/aura")
