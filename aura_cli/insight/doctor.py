@@ -7,7 +7,7 @@ from datetime import datetime
 from queue import Empty, SimpleQueue
 from time import monotonic
 
-from aura_cli.errors import AuraError, ConfigurationError
+from aura_cli.errors import AuraError, ConfigurationError, NotFoundError
 from aura_cli.insight.checks import (
     analytics,
     clock,
@@ -23,6 +23,7 @@ from aura_cli.insight.checks import (
     tls,
     upstash,
     vault,
+    vercel,
     webhooks,
 )
 from aura_cli.insight.finding import Finding, State, System, fail, warn
@@ -40,6 +41,7 @@ CHECKS: Mapping[System, Check] = {
     System.UPSTASH: upstash.check,
     System.SENTRY: sentry.check,
     System.ANALYTICS: analytics.check,
+    System.VERCEL: vercel.check,
     System.VAULT: vault.check,
     System.CONNECTIONS: connections.check,
     System.FILES: files.check,
@@ -122,7 +124,7 @@ def _refused(system: System, error: AuraError) -> Finding:
     if "CERTIFICATE_VERIFY_FAILED" in error.message:
         return fail("answer", f"{error.message}. Its certificate is not trusted here: a proxy, or SSL_CERT_FILE?", "aura doctor --only tls")
     said = error.message.rstrip(".") + (f". {error.hint}" if error.hint and not error.hint.startswith(_IDLE) else "")
-    refused = isinstance(error, ConfigurationError) and system in PAGES
+    refused = isinstance(error, (ConfigurationError, NotFoundError)) and system in PAGES
     return fail("answer", said, PAGES[system].keys if refused else _status(system))
 
 

@@ -16,6 +16,7 @@ class System(StrEnum):
     UPSTASH = "upstash"
     SENTRY = "sentry"
     ANALYTICS = "analytics"
+    VERCEL = "vercel"
     VAULT = "vault"
     CONNECTIONS = "connections"
     FILES = "files"

@@ -21,4 +21,5 @@ PAGES: Mapping[System, Pages] = {
     System.UPSTASH: Pages("https://console.upstash.com", "https://status.upstash.com"),
     System.SENTRY: Pages("https://sentry.io/settings/projects/", "https://status.sentry.io"),
     System.ANALYTICS: Pages("https://analytics.google.com/analytics/web/#/admin", "https://status.cloud.google.com"),
+    System.VERCEL: Pages("https://vercel.com/account/settings/tokens", "https://www.vercel-status.com"),
 }
