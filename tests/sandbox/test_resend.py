@@ -196,6 +196,19 @@ def test_refusals(office: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     assert office.mails == []
 
 
+def test_domains(office: Post) -> None:
+    """The sender's is verified from the start; a record that is not found any more is its whole domain's state."""
+    domains: Any = resend.Domains
+    (listed,) = domains.list()["data"]
+    assert (listed["name"], listed["status"]) == ("sandbox.test", "verified")
+    assert [one["record"] for one in domains.get(listed["id"])["records"]] == ["SPF", "SPF", "DKIM"]
+    for wish, status in (({"name": "sandbox.test", "dkim": "failed"}, 200), ({"name": "x", "spf": "great"}, 400), ({}, 400)):
+        assert office.call("POST", "/_sandbox/domains", wish).status_code == status
+    found = domains.get(listed["id"])
+    assert (found["status"], {one["status"] for one in found["records"]}) == ("failed", {"verified", "failed"})
+    assert office.call("GET", "/domains/x").status_code == 404
+
+
 def test_ten_requests_a_second(office: Post) -> None:
     """What is beyond is told when to come again; every answer says how much is left."""
     office.state.limits.rate = 10

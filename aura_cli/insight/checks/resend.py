@@ -16,6 +16,7 @@ from aura_cli.mail.sending import FROM
 
 KEYS, DOMAINS = PAGES[System.RESEND].keys, "https://resend.com/domains"
 _VERIFIED = "verified"
+_SENDING = ("SPF", "DKIM")  # other records are about receiving and tracking
 _RESTRICTED = "restricted_api_key"  # it may send, and nothing else
 _T = TypeVar("_T")
 
@@ -29,7 +30,7 @@ class _Domain(msgspec.Struct):
     id: str
     name: str
     status: str
-    records: Sequence[_Record] = ()
+    records: Sequence[_Record] | None = None
 
 
 class _List(msgspec.Struct):
@@ -47,7 +48,7 @@ def check(about: Surroundings) -> Iterator[Finding]:
     domain = _domain_of(sender(about.settings.get("FROM_EMAIL") or FROM))
     with about.asked(resend) as asked:
         try:
-            listed, latency = timed(lambda: _read(asked.get("/domains"), _List))
+            listed, latency = timed(lambda: _read(asked.get("/domains", {"limit": 100}), _List))
         except ConfigurationError as error:
             if _RESTRICTED not in error.message:
                 raise
@@ -61,13 +62,14 @@ def check(about: Surroundings) -> Iterator[Finding]:
 
 
 def _judged(domain: _Domain, latency: int) -> Finding:
-    lacking = ", ".join(dict.fromkeys(f"{one.record} {_plain(one.status)}" for one in domain.records if one.status != _VERIFIED))
+    records = [one for one in domain.records or () if one.record in _SENDING]
+    lacking = ", ".join(dict.fromkeys(f"{one.record} {_plain(one.status)}" for one in records if one.status != _VERIFIED))
     page = f"{DOMAINS}/{domain.id}"
     if domain.status != _VERIFIED:
         return fail("domain", f"{domain.name} is not verified: {lacking or _plain(domain.status)}", page)
     if lacking:
         return warn("domain", f"{domain.name} is verified, yet its records are not: {lacking}", page)
-    kinds = " and ".join(dict.fromkeys(one.record for one in domain.records))
+    kinds = " and ".join(dict.fromkeys(one.record for one in records))
     return ok("domain", f"{domain.name} is verified" + (f" with {kinds}" if kinds else ""), latency)
 
 
