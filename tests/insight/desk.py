@@ -11,10 +11,13 @@ from typing import Any
 from sqlalchemy import select
 
 from aura_cli.db.engine import reading, writing
-from aura_cli.db.shared import integrations, team_invites, users
+from aura_cli.db.shared import METADATA, integrations, team_invites, users
+from aura_cli.insight.explain import Explained, Means, explain
+from aura_cli.integrations.catalogue import load
 from aura_cli.integrations.tables import connections
 from aura_cli.sandbox.population import Person
 from aura_cli.sandbox.privy.users import user_object
+from aura_cli.settings import Settings
 from aura_cli.users.tables import privy_users
 from aura_cli.vault.keyring import KeyRing
 from aura_cli.webhooks.tables import webhook_events
@@ -57,6 +60,11 @@ class Desk:
         assert done.exit == exit, (done.exit, done.out, done.err)
         return done.json
 
+    def told(self, anything: str) -> Explained:
+        """The same told in this process, which takes a fraction of the time."""
+        settings = Settings.load(self.env, self.aura.work)
+        return explain(Means(self.books.engine, settings, KeyRing.of(settings), load()), anything)
+
     def repair(self, command: str, *, exit: int = 0, env: Mapping[str, str] | None = None) -> Completed:  # noqa: A002
         """Run a command as it was shown."""
         program, *words = shlex.split(command)
@@ -81,8 +89,6 @@ class Desk:
 
     def connect(self, provider: str, *, key: str | None = None, **known: Any) -> str:
         """Give the person a connection with what is `known` of it; the row's id."""
-        from aura_cli.settings import Settings
-
         variables = self.env if key is None else {**self.env, "INTEGRATION_ENCRYPTION_KEY": key}
         vault = KeyRing.of(Settings.load(variables, self.aura.work))
         row = {"user_id": self.person.uuid, "provider": provider, "access_token": vault.seal("sandbox-token"), "token_expiry": None}
@@ -109,8 +115,6 @@ class Desk:
 
     def state(self) -> dict[str, Any]:
         """Everything in every table: whether somebody wrote."""
-        from aura_cli.db.shared import METADATA
-
         with reading(self.books.engine) as connection:
             return {name: sorted(map(repr, connection.execute(select(table)))) for name, table in METADATA.tables.items()}
 

@@ -187,9 +187,9 @@ def test_by_every_kind_of_id(desk: Desk) -> None:
     short = mail(desk, resend_id="re_short_1", key="x", state="delivered", user_id=desk.person.uuid, address=None)
     ids = [desk.person.did, "PERSON1@example.com", "cus_person1", "sub_one", "in_one", "cs_test_one", *events, ours, short]
     for asked in [*ids, "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794", "re_short_1"]:
-        found = desk.explain(asked)
-        assert [one["id"] for one in found["people"]] == [desk.person.uuid], asked
-        assert found["verdict"] is None, asked
+        found = desk.told(asked)
+        assert [one.id for one in found.people] == [desk.person.uuid], asked
+        assert found.verdict is None, asked
 
 
 def test_an_event_that_never_arrived(desk: Desk) -> None:
