@@ -153,6 +153,8 @@ def _outside(case: Case) -> Iterator[Moment]:
             yield Moment(time_of(known.created), "privy", "signed up", did, did)
     if case.stripe is None:
         return
+    for facts in case.stripe.subscriptions:
+        yield Moment(time_of(facts.created), STRIPE.lower(), "subscription made", f"{facts.id}, {facts.status} by now", facts.id)
     for bill in case.stripe.invoices:
         paid = f"{_money(bill.amount_paid, bill.currency)} " if bill.amount_paid else ""
         yield Moment(
@@ -193,4 +195,4 @@ def _standing(case: Case) -> Iterator[str]:
 
 def _until(values: Mapping[str, Any]) -> str:
     end: datetime | None = values["current_period_end"]
-    return f" until {end:%Y-%m-%d}" if end else ""
+    return f" until {end:%Y-%m-%d}" if end and values["status"] != "canceled" else ""

@@ -174,12 +174,7 @@ def lines(found: Status, width: int = 80) -> Iterator[str]:
     """The screen: at most 22 lines of `width` characters."""
     yield f"{f'AURA {found.environment}' if found.environment else 'AURA':<{max(width - 17, 5)}}{found.at:%Y-%m-%d %H:%M}Z"
     yield _cut(_row("", "now", "in a day", "14 days"), width)
-    for name, trend, note in _numbers(found):
-        yield _cut(_row(name, compact(trend.now), _moved(trend.change), f"{spark(trend.days)}  {note}"), width)
-    for one in found.revenue[:2]:
-        yield _cut(_revenue(one), width)
-    if not found.revenue:
-        yield _cut(_row("MRR", "?", "", "not known: aura subscriptions reconcile"), width)
+    yield from (_cut(_row(*row), width) for row in _rows(found))
     yield ""
     yield _cut(f"Jobs    {_jobs(found)}", width)
     yield _cut(f"Limits  {_limits(found)}", width)
@@ -192,22 +187,31 @@ def _row(name: str, now: str, moved: str, rest: str) -> str:
     return f"{name:<15}{now:>14}{moved:>11}  {rest}".rstrip()
 
 
-def _numbers(found: Status) -> Iterator[tuple[str, Trend, str]]:
+def _rows(found: Status) -> Iterator[tuple[str, str, str, str]]:
+    """Name, number, how it moved, and the rest, of each line in its order."""
     unpaid = {name: number for name, number in found.by_status.items() if name in ("past_due", "unpaid")}
-    yield "Users", found.users, ""
-    yield "Signed up, 24 h", found.signed_up, ""
-    yield "Subscriptions", found.subscriptions, _listed(unpaid)
-    yield "Webhooks, 24 h", found.webhooks, _listed(found.events_open)
-    yield "Mails, 24 h", found.mails, _listed(found.mails_unsent)
-    yield "Tokens left", found.tokens_left, ""
-    yield "Tokens used", found.tokens_used, ""
-    yield "Connections", found.connections, f"{found.connections_broken.now:,} broken" if found.connections_broken.now else ""
+    broken = found.connections_broken.now
+    yield _counts("Users", found.users)
+    yield _counts("Signed up, 24 h", found.signed_up)
+    yield _counts("Subscriptions", found.subscriptions, _listed(unpaid))
+    yield from (_revenue(one) for one in found.revenue[:2])
+    if not found.revenue:
+        yield "MRR", "?", "", "not known: aura subscriptions reconcile"
+    yield _counts("Webhooks, 24 h", found.webhooks, _listed(found.events_open))
+    yield _counts("Mails, 24 h", found.mails, _listed(found.mails_unsent))
+    yield _counts("Tokens left", found.tokens_left)
+    yield _counts("Tokens used", found.tokens_used)
+    yield _counts("Connections", found.connections, f"{broken:,} broken" if broken else "")
 
 
-def _revenue(one: Money) -> str:
+def _counts(name: str, trend: Trend, note: str = "") -> tuple[str, str, str, str]:
+    return name, compact(trend.now), _moved(trend.change), f"{spark(trend.days)}  {note}"
+
+
+def _revenue(one: Money) -> tuple[str, str, str, str]:
     trend = one.monthly
     moved = "" if trend.change is None else f"{'+' if trend.change >= 0 else '-'}{Revenue(one.currency, abs(trend.change), 0).shown}"
-    return _row(f"MRR {one.currency.upper()}", Revenue(one.currency, trend.now, 0).shown, moved, spark(trend.days))
+    return f"MRR {one.currency.upper()}", Revenue(one.currency, trend.now, 0).shown, moved, spark(trend.days)
 
 
 def _jobs(found: Status) -> str:

@@ -20,7 +20,11 @@ def story(connection: Connection, whom: Whom) -> Iterator[Moment]:
     )
     for subscription, status, as_of, seen_at, price in connection.execute(states.order_by(s.id.desc()).limit(MOST)):
         yield Moment(
-            time_of(as_of) if as_of else seen_at, "stripe", f"subscription {status}", f"{subscription} {price or ''}".rstrip(), subscription
+            time_of(as_of) if as_of else seen_at,
+            "stripe",
+            f"subscription seen {status}",
+            f"{subscription} {price or ''}".rstrip(),
+            subscription,
         )
     g, booked = grants.c, set[str]()
     ledger = select(g.cause, g.kind, g.tokens, g.reason, g.granted_at).where(among(g.user_id, whom.users))
