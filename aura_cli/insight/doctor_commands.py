@@ -36,7 +36,7 @@ def doctor(
 
     runtime: Runtime = ctx.obj
     systems = _chosen(only)
-    tick = runtime.console.progress("Systems that have answered", len(systems) or None)
+    tick = runtime.console.progress("Systems that have answered", len(systems) or len(System) - 1)
     report = examine(_surroundings(runtime, offline=offline), systems, tick)
     found = tuple(replace(one, detail=runtime.console.redact(one.detail)) for one in report.findings)  # services quote what they got
     report = replace(report, findings=found)

@@ -149,7 +149,7 @@ def test_two_who_grant(well: Stack) -> None:
     theirs = well.listens(url="http://127.0.0.1:10/api/webhooks/stripe")
     ((state, detail, fix),) = well.told(System.STRIPE, env=env)
     assert (state, fix) == (State.FAIL, f"aura webhooks endpoints disable {theirs}")
-    assert detail.startswith("aura grants balances, and the web app still gets events at http://127.0.0.1:10/")
+    assert detail.startswith("balances are granted here, and the web app still gets events at http://127.0.0.1:10/")
     well.stripe("DELETE", f"/v1/webhook_endpoints/{ours}")
     assert well.told(System.STRIPE, env=env) == []
 

@@ -18,12 +18,12 @@ from aura_cli.vault.keyring import KeyRing
 
 SOON, LATE = timedelta(days=7), timedelta(hours=1)
 _SECONDS = 2.0  # that are left over when the look ends
-_LIST, REFRESH = "aura integrations list", "aura integrations refresh"
+REFRESH = "aura integrations refresh"
 _ENDING, _OVERDUE = "ending", "overdue"
 _BROKEN = {  # what is counted → in words, and what to do about it
-    Health.NEEDS_CONSENT: ("without its owner's consent any more", f"{_LIST} --health needs_consent"),
-    Health.FAILING: ("that fails for now", f"{_LIST} --health failing"),
-    _ENDING: (f"that ends within {SOON.days} days unless its owner does something", f"{_LIST} --expiring {SOON.days}d"),
+    Health.NEEDS_CONSENT: ("without its owner's consent any more", "aura integrations list --health needs_consent"),
+    Health.FAILING: ("that fails for now", "aura integrations list --health failing"),
+    _ENDING: (f"that ends within {SOON.days} days unless its owner does something", f"aura integrations list --expiring {SOON.days}d"),
     _OVERDUE: ("that ran out an hour ago or more, and nobody refreshed", REFRESH),
 }
 
@@ -39,7 +39,7 @@ def check(about: Surroundings) -> Iterator[Finding]:
     with reading(engine) as connection:
         for provider, stop in stopped(connection, catalogue).items():
             why = f"{provider} is stopped for everybody: {stop.error or stop.failure}"
-            yield fail("provider", why, f"{REFRESH} --provider {provider} --force")
+            yield fail("provider", why, f"aura integrations refresh --provider {provider} --force")
     if kept := _kept(about):
         yield fail("spool", f"{counted(kept, 'answer')} of providers not in the database yet", REFRESH)
     number = sum(tally[health] for health in Health)

@@ -92,7 +92,7 @@ def _endpoints(settings: Settings, endpoints: Sequence[Endpoint]) -> Iterator[Fi
         judged = fail if settings.stripe_mode == "live" else absent
         yield judged("endpoint", "a webhook endpoint at Stripe", f"aura webhooks endpoints create {base}{PATH}")
     elif whole:
-        yield ok("endpoint", f"events go to {whole[0].url}")
+        yield ok("endpoint", f"events go to {whole[0].url} in {whole[0].api_version or 'that of the account'}")
         yield from filter(None, map(_old_shape, whole))
     elif enabled:
         yield fail("endpoint", f"{enabled[0].url}: {enabled[0].events} of the events that are handled", _enable(enabled[0]))
@@ -122,7 +122,7 @@ def _two_owners(about: Surroundings, endpoints: Sequence[Endpoint]) -> Iterator[
         return
     with suppress(Unseen), reading(about.database.ready()) as connection:
         if reigns(connection).since[-1][1] is Owner.AURA:
-            what = f"aura grants balances, and the web app still gets events at {theirs[0].url}: it grants them again"
+            what = f"balances are granted here, and the web app still gets events at {theirs[0].url}: it grants them again"
             yield fail("owner", what, f"aura webhooks endpoints disable {theirs[0].id}")
 
 

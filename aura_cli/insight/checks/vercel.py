@@ -12,7 +12,6 @@ from aura_cli.insight.surroundings import Surroundings, timed
 from aura_cli.settings import Settings
 from aura_cli.vault.keyring import NAME as ENCRYPTION_KEY
 
-CHECK = "aura env check --vercel"
 _WRONG = frozenset({State.MISSING, State.MALFORMED, State.INCONSISTENT})
 
 
@@ -45,7 +44,9 @@ def _judged(settings: Settings, target: Target, found: Sequence[Variable]) -> Fi
     held = compare(found, settings, [target], {})
     wrong = [one.name for one in held if one.state in _WRONG]
     if wrong:
-        return fail("variables", f"{target}: {', '.join(wrong)} missing or wrong", f"{CHECK} --target {target}")
+        return fail("variables", f"{target}: {', '.join(wrong)} missing or wrong", f"aura env check --vercel --target {target}")
     if any(one.name == ENCRYPTION_KEY and one.state is State.DIFFERING for one in held):
-        return fail("variables", f"{target}: {ENCRYPTION_KEY} is not the one that is set here", f"{CHECK} --target {target}")
+        return fail(
+            "variables", f"{target}: {ENCRYPTION_KEY} is not the one that is set here", f"aura env check --vercel --target {target}"
+        )
     return ok("variables", f"{counted(len(there), 'variable')} for {target}")
