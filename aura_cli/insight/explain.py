@@ -73,12 +73,13 @@ class Explained:
 
 @dataclass(frozen=True)
 class Means:
-    """What a story is told with."""
+    """What a story is told with; `say` hears who is waited for."""
 
     engine: Engine
     settings: Settings
     vault: KeyRing
     catalogue: Catalogue
+    say: Callable[[str], None] = lambda text: None
 
 
 def explain(means: Means, asked: str) -> Explained:
@@ -89,7 +90,7 @@ def explain(means: Means, asked: str) -> Explained:
     skipped = _skipped(means.settings, account)
     if not about.known and STRIPE not in skipped and about.asked.partition("_")[0] in remote.PLACES:
         about = _told(means, about)
-    said = remote.look(means.settings, about, skipped)
+    said = remote.look(means.settings, about, skipped, means.say)
     with reading(means.engine) as connection:
         now = connection.execute(select(utc_now())).scalar_one()
         trusts = not settings.mismatches(connection, means.settings, said.stripe.account if said.stripe else None).keys() & _OF_STRIPE

@@ -33,7 +33,8 @@ def explain(
     from aura_cli.insight import explain as work
 
     runtime: Runtime = ctx.obj
-    found = work.explain(work.Means(runtime.engine, runtime.settings, runtime.vault, runtime.catalogue), anything)
+    means = work.Means(runtime.engine, runtime.settings, runtime.vault, runtime.catalogue, runtime.console.say)
+    found = work.explain(means, anything)
     width = runtime.console.width
     runtime.console.result(found, lambda: _lines(found, None if everything else SHOWN, width))
     if found.verdict:

@@ -69,19 +69,19 @@ class Remote:
     skipped: Sequence[str] = ()
 
 
-def look(settings: Settings, subject: Subject, skipped: Mapping[str, str], seconds: float = SECONDS) -> Remote:
-    """Ask both, but for those that are to be `skipped` (name → why)."""
+def look(settings: Settings, subject: Subject, skipped: Mapping[str, str], waiting: Callable[[str], None]) -> Remote:
+    """Ask both, but for those that are to be `skipped` (name → why); `waiting` is told where it takes its time."""
     questions: dict[str, Callable[[], Any]] = {
         PRIVY: lambda: _at_privy(settings, subject),
         STRIPE: lambda: _at_stripe(settings, subject),
     }
-    found = answers({name: question for name, question in questions.items() if name not in skipped}, seconds)
+    found = answers({name: question for name, question in questions.items() if name not in skipped}, SECONDS, waiting)
     away = {name: answer for name, answer in found.items() if isinstance(answer, AuraError)}
     good: dict[str, Any] = {name: answer for name, answer in found.items() if name not in away}
     return Remote(good.get(PRIVY), good.get(STRIPE), away, [f"{name} was not asked: {why}" for name, why in skipped.items()])
 
 
-def customer_of(settings: Settings, identifier: str, seconds: float = SECONDS) -> str | AuraError | None:
+def customer_of(settings: Settings, identifier: str) -> str | AuraError | None:
     """The customer that something at Stripe is about, by its id; an error where Stripe does not know it, or cannot be asked."""
     path = PLACES[identifier.partition("_")[0]] + quote(identifier, safe="")
 
@@ -89,7 +89,7 @@ def customer_of(settings: Settings, identifier: str, seconds: float = SECONDS) -
         with _patient(stripe.service(settings)) as service:
             return _customer_in(service.get(path))
 
-    return answers({STRIPE: ask}, seconds)[STRIPE]
+    return answers({STRIPE: ask}, SECONDS)[STRIPE]
 
 
 def _customer_in(body: bytes) -> str | None:
