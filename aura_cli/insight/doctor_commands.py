@@ -85,13 +85,17 @@ def _lines(report: Report, width: int) -> Iterator[str]:
                 yield from [f"{' ' * _INDENT}fix: {one.fix}"] if one.fix else []
     for state, title in _FOLDED.items():
         if folded := [f"{one.system} ({one.detail})" for one in report.findings if one.state is state]:
-            yield from wrap(f"{title}: {', '.join(folded)}", width or 10_000, subsequent_indent="  ", break_on_hyphens=False)
+            yield from wrap(
+                f"{title}: {', '.join(folded)}", width or 10_000, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+            )
     yield _summary(report)
 
 
 def _line(state: State, system: str, text: str, width: int) -> Iterable[str]:
     head = f"{_MARKS[state]:<4}  {system:<11}  "
-    return wrap(text, max(width or 10_000, 40), initial_indent=head, subsequent_indent=" " * _INDENT, break_on_hyphens=False)
+    return wrap(
+        text, max(width or 10_000, 40), initial_indent=head, subsequent_indent=" " * _INDENT, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _summary(report: Report) -> str:

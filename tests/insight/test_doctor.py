@@ -1,6 +1,8 @@
 """`aura doctor` on a stack that is well, and on one where something is wrong with every system."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -10,9 +12,10 @@ from aura_cli.console import SHORTEST_SECRET
 from aura_cli.insight.finding import State, System
 from aura_cli.insight.surroundings import DEADLINE
 from aura_cli.settings import Settings
-from tests.insight.stack import FAULTS, Stack, stack, wrong
+from tests.insight.stack import ENDPOINT, FAULTS, Stack, stack, wrong
 from tests.parts.kent import Kent, kent  # noqa: F401 (a fixture)
 from tests.parts.program import Aura
+from tests.parts.terminal import on_a_terminal
 
 FIELDS = ["healthy", "checked_at", "took_ms", "failed", "warned", "findings"]
 
@@ -115,6 +118,37 @@ def test_no_secret_is_told(aura: Aura, small: Stack) -> None:
         told = aura("doctor", *words, env=small.env)
         assert told.exit == 3
         assert [text for text in secrets if text in told.out + told.err] == []
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_on_a_terminal(aura: Aura, small: Stack, columns: int) -> None:
+    """Wrapped at any width, plain; what is to be copied (a command, an address) is in one piece."""
+    FAULTS[System.STRIPE][0](small)
+    env = {**aura.environment, **small.env, "COLUMNS": str(columns)}
+    code, shown = on_a_terminal([sys.executable, "-m", "aura_cli", "doctor"], env, aura.work)
+    assert code == 3
+    assert "\x1b" not in shown
+    assert f" {ENDPOINT}" in shown
+    table = shown[: shown.index("Error: ")].splitlines()
+    assert [line for line in table if len(line) > columns and " " in line[19:] and "fix: " not in line] == []
+    assert (max(map(len, table)) > 80) is (columns > 80)
+
+
+@pytest.mark.parametrize("lacking", ["HOME", "LANG", "PATH"])
+def test_where_things_are_missing(aura: Aura, small: Stack, lacking: str) -> None:
+    """No home, no UTF-8, nothing on the PATH: it looks all the same."""
+    told = aura("doctor", env={**small.env, lacking: "C" if lacking == "LANG" else ""})
+    assert (told.exit, told.err) == (0, "")
+
+
+def test_a_reader_who_has_read_enough(aura: Aura, small: Stack) -> None:
+    """`| head -1` breaks nothing: the exit code tells all the same."""
+    FAULTS[System.PRIVY][0](small)
+    command = f"{sys.executable} -m aura_cli doctor | head -1; exit ${{PIPESTATUS[0]}}"
+    env = {**aura.environment, **small.env}
+    done = subprocess.run(["bash", "-c", command], env=env, cwd=aura.work, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.count("\n")) == (3, 1)
+    assert done.stderr.startswith("Error: 1 system failed: privy\n")
 
 
 def test_only_some_systems(aura: Aura, small: Stack) -> None:

@@ -79,6 +79,8 @@ def _wrong_mode(settings: Settings) -> str | None:
 def _versions(account_version: str) -> Finding:
     if account_version[:10] > API_VERSION[:10]:
         return warn("version", f"the account's API version {account_version} is newer than ours, {API_VERSION}: update aura")
+    if account_version == API_VERSION:
+        return ok("version", f"API version {API_VERSION}, as ours")
     return ok("version", f"API version of the account {account_version or 'unknown'}, ours {API_VERSION}")
 
 

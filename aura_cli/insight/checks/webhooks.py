@@ -44,7 +44,7 @@ def check(about: Surroundings) -> Iterator[Finding]:
     if not secrets:
         findings.append((fail if used else absent)("secret", "STRIPE_WEBHOOK_SECRET; no event can be received"))
     if used and owner is Owner.AURA and not settings.get(FORWARD_URL) and not settings.is_sandbox:
-        what = f"balances are granted here, and {FORWARD_URL} is not set: the web app does not hear of ended subscriptions, and stops no server"
+        what = f"balances are granted here, and {FORWARD_URL} is not set: the web app hears of no ended subscription, and stops no server"
         findings.append(warn("forwarding", what))
     yield from findings or [ok("inbox", "nothing waits, nothing was given up")]
     if not used:
