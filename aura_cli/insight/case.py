@@ -1,5 +1,6 @@
 """One person's case: all that is known of them, here and outside, for each link of the chain to be looked at."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,11 @@ class Break:
     link: str
     what: str
     fix: str
+
+
+def command(words: str, *names: str) -> str:
+    """`aura` with `words`, a name in the place of each `{}`: they are of others' making, and a shell takes each as one word."""
+    return f"aura {words}".format(*map(shlex.quote, names))
 
 
 @dataclass(frozen=True)

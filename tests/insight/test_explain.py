@@ -141,6 +141,7 @@ def test_who_may_be_two_people(desk: Desk) -> None:
     [
         ("INTEGRATION_ENCRYPTION_KEY", "sandbox-key-of-another-environment-0000", "key fingerprint"),
         ("NEXT_PUBLIC_PRIVY_APP_ID", "sandboxapp000000000000001", "privy app"),
+        ("STRIPE_SECRET_KEY", "sk_live_sandbox_Another0000", "stripe mode"),
     ],
 )
 def test_wrong_environment_key(desk: Desk, variable: str, value: str, named: str) -> None:

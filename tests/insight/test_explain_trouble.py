@@ -1,5 +1,6 @@
 """`aura explain` when services are away, ids are odd, and links are broken in other ways than the planted stories'."""
 
+import shlex
 import socket
 import sys
 import time
@@ -12,7 +13,7 @@ import pytest
 
 from aura_cli.db.engine import writing
 from aura_cli.db.shared import subscriptions
-from aura_cli.mail.tables import mails
+from aura_cli.mail.tables import mails, suppressions
 from aura_cli.sandbox.stripe import billing, records
 from aura_cli.users.tables import user_aliases
 from tests.insight.desk import LONG_AGO, Desk
@@ -221,6 +222,18 @@ def test_mails_that_did_not_go_out(desk: Desk) -> None:
         connection.execute(mails.update().where(mails.c.id == later).values(created_at=LONG_AGO + timedelta(hours=1)))
     assert desk.explain()["verdict"] is None
     assert desk.explain(lost, exit=3)["verdict"] == verdict
+
+
+def test_names_that_a_shell_would_run(small_desk: Desk) -> None:
+    """What is to be pasted holds others' addresses as one word each."""
+    nasty = "a$(reboot)@example.com"
+    small_desk.change_user(1, email=nasty)
+    small_desk.invite("b';reboot;'@example.com")
+    with writing(small_desk.books.engine) as connection:
+        connection.execute(suppressions.insert().values(address=nasty, reason="bounced"))
+    found = small_desk.told(nasty)
+    told = [shlex.split(one.fix) for one in [found.verdict, *found.others] if one]
+    assert [words[-1] if "suppress" in words else words[-2] for words in told] == [nasty, "b';reboot;'@example.com"]
 
 
 def test_connections_in_trouble(desk: Desk) -> None:

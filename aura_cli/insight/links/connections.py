@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from aura_cli.db.shared import integrations
 from aura_cli.db.types import among
-from aura_cli.insight.case import Break, Case
+from aura_cli.insight.case import Break, Case, command
 from aura_cli.integrations.state import Health, Seen, scan
 from aura_cli.integrations.strikes import stopped
 
@@ -25,7 +25,7 @@ def breaks(case: Case) -> Iterator[Break]:
             yield Break(
                 LINK,
                 f"{one.provider.name} is left alone for everybody: {why.error or why.failure}",
-                f"aura integrations refresh --provider {one.provider.id}",
+                command("integrations refresh --provider {}", one.provider.id),
             )
 
 
@@ -34,18 +34,20 @@ def _lost(one: Seen) -> tuple[str, str]:
     said = f": {one.known.error}" if one.known.error else ""
     name = known.id if known else one.read.provider
     how = "" if one.by_hand else " --link"
-    return f"{known.name if known else name} needs consent anew{said}", f"aura integrations connect {name} --user {one.read.user_id}{how}"
+    return f"{known.name if known else name} needs consent anew{said}", command(
+        "integrations connect {} --user {}" + how, name, one.read.user_id
+    )
 
 
 def _failing(one: Seen) -> tuple[str, str]:
     name = one.provider.id if one.provider else one.read.provider
     said = f"{one.provider.name if one.provider else name} has failed {one.known.failures} times: {one.known.error or one.known.failure}"
-    return said, f"aura integrations refresh {one.read.user_id} --provider {name} --force"
+    return said, command("integrations refresh {} --provider {} --force", one.read.user_id, name)
 
 
 def _unreadable(one: Seen) -> tuple[str, str]:
     name = one.provider.name if one.provider else one.read.provider
-    return f"No key that is configured opens the connection with {name}: INTEGRATION_ENCRYPTION_KEY is of elsewhere", "aura keys status"
+    return f"No key that is configured opens the connection with {name}: INTEGRATION_ENCRYPTION_KEY is of elsewhere", command("keys status")
 
 
 _SAYS: Mapping[Health, Callable[[Seen], tuple[str, str]]] = {

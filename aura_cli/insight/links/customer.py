@@ -7,7 +7,7 @@ from sqlalchemy import func, or_, select
 from aura_cli.db.shared import users
 from aura_cli.db.types import among
 from aura_cli.insight import subject
-from aura_cli.insight.case import Break, Case
+from aura_cli.insight.case import Break, Case, command
 from aura_cli.subscriptions.customers import as_uuid, candidates
 from aura_cli.subscriptions.stripe import ENDED, Customer
 from aura_cli.users.departed import STRIPE, erased_among
@@ -34,7 +34,7 @@ def breaks(case: Case) -> Iterator[Break]:
         if customer in linked and (found is None or found.deleted):
             state = "does not know" if found is None else "has deleted"
             what = f"Stripe {state} {customer}, which the person is linked to"
-            yield Break(LINK, what, "aura webhooks backfill --since 30d" if found else "aura env check")
+            yield Break(LINK, what, command("webhooks backfill --since 30d" if found else "env check"))
     yield from _further(case, linked)
 
 
@@ -54,13 +54,13 @@ def _lost(case: Case, customer: str) -> Iterator[Break]:
     e = webhook_events.c
     if case.connection.execute(select(e.id).where(e.customer == customer, e.state == "unmatched").limit(1)).first():
         what = f"{customer} is of nobody here, and Stripe has it no more: its events wait in vain"
-        yield Break(LINK, what, f"aura webhooks list --customer {customer}")
+        yield Break(LINK, what, command("webhooks list --customer {}", customer))
 
 
 def _unknown(case: Case, customer: str) -> Break:
     said = {**case.stripe.customers, **{one.id: one for one in case.stripe.others}} if case.stripe else {}
     known = said.get(customer)
-    repair = f"aura subscriptions reconcile {customer} --apply"
+    repair = command("subscriptions reconcile {} --apply", customer)
     if known is None:
         return Break(LINK, f"Nobody here is known by {customer}", repair)
     found = candidates(case.connection, known)
@@ -68,7 +68,7 @@ def _unknown(case: Case, customer: str) -> Break:
         return Break(LINK, f"Nobody here is known by {customer}; by what Stripe says it is {found[0]}", repair)
     if found:
         return Break(
-            LINK, f"Nobody here is known by {customer}, and {len(found)} people may be it: {', '.join(found)}", "aura users duplicates"
+            LINK, f"Nobody here is known by {customer}, and {len(found)} people may be it: {', '.join(found)}", command("users duplicates")
         )
     if taken := _taken(case, known):
         return _two(taken.stripe_customer_id or "", customer, f"of {taken.id}")
@@ -84,13 +84,13 @@ def _taken(case: Case, known: Customer) -> Person | None:
 
 def _two(linked: str, other: str, whose: str) -> Break:
     what = f"Stripe has two customers {whose}: linked is {linked}, and {other} is billed, too"
-    return Break(LINK, what, f"aura subscriptions reconcile {other}")
+    return Break(LINK, what, command("subscriptions reconcile {}", other))
 
 
 def _bring(known: Customer, otherwise: str) -> str:
     """Whom Stripe names may be at Privy and not here yet."""
     name = (known.metadata or {}).get("privyUserId") or known.email
-    return f"aura users sync {name}" if name else otherwise
+    return command("users sync {}", name) if name else otherwise
 
 
 def _several(case: Case, how: str, people: Sequence[Person], *, proven: bool) -> Break:
@@ -99,7 +99,7 @@ def _several(case: Case, how: str, people: Sequence[Person], *, proven: bool) ->
     goes = next(one for one in people if one.id != stays.id)
     ids = ", ".join(one.id for one in people)
     doubt = "" if proven else "; whether that is one person is for somebody to judge"
-    return Break(LINK, f"{how} {len(people)} people: {ids}{doubt}", f"aura users merge {goes.id} {stays.id}{' --apply' if proven else ''}")
+    return Break(LINK, f"{how} {len(people)} people: {ids}{doubt}", command("users merge {} {}" + " --apply" * proven, goes.id, stays.id))
 
 
 def _twins(case: Case) -> Iterator[Break]:

@@ -8,7 +8,7 @@ from sqlalchemy import Text, cast, func, literal, or_, select
 
 from aura_cli.db.shared import team_invites, users
 from aura_cli.db.types import among
-from aura_cli.insight.case import Break, Case
+from aura_cli.insight.case import Break, Case, command
 from aura_cli.mail.invites import TEMPLATE
 from aura_cli.mail.story import UNSENT
 from aura_cli.mail.suppression import among_these
@@ -22,7 +22,7 @@ def breaks(case: Case) -> Iterator[Break]:
     """Addresses that get nothing, invitations that were never sent, and of each kind of mail the last one, where it did not go out."""
     silent = among_these(case.connection, case.subject.addresses)
     for address, reason in silent.items():
-        yield Break(LINK, f"{address} gets no mail: {reason}", f"aura email suppress --remove {address}")
+        yield Break(LINK, f"{address} gets no mail: {reason}", command("email suppress --remove {}", address))
     yield from _invitations(case)
     yield from _unsent(case, silent)
 
@@ -40,7 +40,7 @@ def _invitations(case: Case) -> Iterator[Break]:
     silent = among_these(case.connection, [row.email for row in rows])
     for email, workspace, owner, at in rows:
         if email.lower() not in silent:
-            fix = f"aura email invite --workspace {workspace} --email {email} --resend"
+            fix = command("email invite --workspace {} --email {} --resend", workspace, email)
             yield Break(LINK, f"{email} was invited by {owner or workspace} on {at:%Y-%m-%d}, and the invitation was never sent", fix)
 
 
@@ -65,4 +65,4 @@ def _unsent(case: Case, silent: Mapping[str, str]) -> Iterator[Break]:
 
 
 def _retry(row: Any) -> str:
-    return f"aura email retry {row.id}{' --anew' if row.state == 'expired' else ''}"
+    return command("email retry {}" + " --anew" * (row.state == "expired"), row.id)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sqlalchemy import select
 
 from aura_cli.db.types import among
-from aura_cli.insight.case import Break, Case
+from aura_cli.insight.case import Break, Case, command
 from aura_cli.users.tables import privy_users
 
 LINK = "person"
@@ -23,7 +23,9 @@ def breaks(case: Case) -> Iterator[Break]:
         gone = {did for did, found in case.remote.people.items() if found is None}
         if not case.subject.people:
             for did in sorted(case.remote.people.keys() - gone):
-                yield Break(LINK, f"{did} has signed up at Privy and is not here", f"aura users sync {did}")
+                yield Break(LINK, f"{did} has signed up at Privy and is not here", command("users sync {}", did))
     for one in case.subject.people:
         if one.privy_user_id in gone:
-            yield Break(LINK, f"Privy has no {one.privy_user_id} any more: nobody can sign in as {one.id}", f"aura users sync {one.id}")
+            yield Break(
+                LINK, f"Privy has no {one.privy_user_id} any more: nobody can sign in as {one.id}", command("users sync {}", one.id)
+            )

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from aura_cli.db.binding import Identity, bound
 from aura_cli.db.tables import binding
 from aura_cli.errors import ConfigurationError
-from aura_cli.insight.case import Break, Case
+from aura_cli.insight.case import Break, Case, command
 from aura_cli.settings import Settings
 from aura_cli.webhooks.tables import webhook_events
 
@@ -65,4 +65,6 @@ def breaks(case: Case) -> Iterator[Break]:
 def _fix(case: Case) -> str:
     known = bound(case.connection)
     named = known.environment if known else None
-    return f"aura explain {case.subject.asked} --env {named}" if named and named != case.settings.environment else "aura env check"
+    return (
+        command("explain {} --env {}", case.subject.asked, named) if named and named != case.settings.environment else command("env check")
+    )

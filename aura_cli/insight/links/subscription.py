@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from aura_cli.insight.case import Break, Case
+from aura_cli.insight.case import Break, Case, command
 from aura_cli.subscriptions import keeping
 from aura_cli.subscriptions.keeping import Facts
 from aura_cli.subscriptions.stripe import ENDED, time_of
@@ -17,7 +17,7 @@ _JUST_NOW = timedelta(minutes=5)  # its event may be on the way
 
 def breaks(case: Case) -> Iterator[Break]:
     """Rows that are missing, that differ, that Stripe does not have; a wrong one chosen; two that are billed at once."""
-    repair = f"aura subscriptions reconcile {case.who} --apply"
+    repair = command("subscriptions reconcile {} --apply", case.who)
     owned = {one.stripe_customer_id for one in case.subject.people} | set(case.subject.customers)
     for facts in case.facts:
         if facts.customer in owned and case.users:
@@ -34,7 +34,7 @@ def breaks(case: Case) -> Iterator[Break]:
     paid = [facts.id for facts in case.facts if facts.entitles(case.now) and facts.customer in owned]
     if len(paid) > 1:
         what = f"Stripe bills for {len(paid)} subscriptions at once: {', '.join(paid)}; one of them is to be cancelled there"
-        yield Break(LINK, what, f"aura subscriptions reconcile {case.who}")
+        yield Break(LINK, what, command("subscriptions reconcile {}", case.who))
 
 
 def _wrong(case: Case, facts: Facts) -> str | None:

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from aura_cli.db.shared import token_balances, token_top_ups
 from aura_cli.db.types import among
-from aura_cli.insight.case import Break, Case
+from aura_cli.insight.case import Break, Case, command
 from aura_cli.subscriptions.booking import NO_ALLOCATION
 from aura_cli.subscriptions.planning import INVOICE_SETTLED_SECONDS, SETTLED_SECONDS
 from aura_cli.subscriptions.reconcile import SESSION_DAYS
@@ -20,7 +20,7 @@ _RENEWAL = "subscription_cycle"
 
 def breaks(case: Case) -> Iterator[Break]:
     """Access without a balance, top-ups and renewals that were paid and never granted."""
-    repair = f"aura subscriptions reconcile {case.who} --apply"
+    repair = command("subscriptions reconcile {} --apply", case.who)
     b = token_balances.c
     resets = dict(
         case.connection.execute(
@@ -45,10 +45,9 @@ def _top_ups(case: Case, repair: str) -> Iterator[Break]:
         age = case.now - time_of(one.created)
         if f"session:{one.id}" in granted or one.id in booked or age < timedelta(seconds=SETTLED_SECONDS):
             continue
-        history = " --history" if age > timedelta(days=SESSION_DAYS) else ""
-        yield Break(
-            LINK, f"{one.id} was paid, and its {one.tokens:,} tokens were never granted", repair.replace(" --apply", f"{history} --apply")
-        )
+        old = age > timedelta(days=SESSION_DAYS)
+        fix = command("subscriptions reconcile {} --history --apply", case.who) if old else repair
+        yield Break(LINK, f"{one.id} was paid, and its {one.tokens:,} tokens were never granted", fix)
 
 
 def _renewals(case: Case, repair: str, resets: dict[str, object]) -> Iterator[Break]:

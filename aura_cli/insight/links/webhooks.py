@@ -7,7 +7,7 @@ from sqlalchemy import and_, or_, select
 
 from aura_cli.db.types import among
 from aura_cli.insight import subject
-from aura_cli.insight.case import Break, Case
+from aura_cli.insight.case import Break, Case, command
 from aura_cli.outbox.tables import outbox
 from aura_cli.webhooks.deeds import FORWARD
 from aura_cli.webhooks.stats import ago
@@ -37,7 +37,7 @@ def breaks(case: Case) -> Iterator[Break]:
     for kind in ("dead", "failed", "unmatched", "waiting"):
         if ids := found.get(kind):
             more = f", and {len(ids) - 1} more" if len(ids) > 1 else ""
-            yield Break(LINK, said[kind] + more, f"aura webhooks replay {' '.join(ids[:MOST_NAMED])}")
+            yield Break(LINK, said[kind] + more, command("webhooks replay" + " {}" * len(ids[:MOST_NAMED]), *ids[:MOST_NAMED]))
     yield from _not_handed_on(case)
 
 
@@ -59,4 +59,4 @@ def _not_handed_on(case: Case) -> Iterator[Break]:
     o, e = outbox.c, webhook_events.c
     given_up = select(o.key, o.error).join(webhook_events, and_(o.kind == FORWARD, o.key == e.id))
     for event, error in case.connection.execute(given_up.where(o.state == "dead", among(e.customer, case.subject.customers)).limit(1)):
-        yield Break(LINK, f"{event} was not handed on to the web app: {error or 'given up'}", f"aura webhooks replay {event}")
+        yield Break(LINK, f"{event} was not handed on to the web app: {error or 'given up'}", command("webhooks replay {}", event))
