@@ -124,7 +124,7 @@ def _refused(system: System, error: AuraError) -> Finding:
     if "CERTIFICATE_VERIFY_FAILED" in error.message:
         return fail("answer", f"{error.message}. Its certificate is not trusted here: a proxy, or SSL_CERT_FILE?", "aura doctor --only tls")
     said = error.message.rstrip(".") + (f". {error.hint}" if error.hint and not error.hint.startswith(_IDLE) else "")
-    refused = isinstance(error, (ConfigurationError, NotFoundError)) and system in PAGES
+    refused = isinstance(error, ConfigurationError | NotFoundError) and system in PAGES
     return fail("answer", said, PAGES[system].keys if refused else _status(system))
 
 

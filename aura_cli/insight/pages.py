@@ -1,4 +1,4 @@
-"""Where a person goes about a service: its keys are one page's, whether it is well is another's."""
+"""Where a person goes about a service: its keys are one page's (or one command's), whether it is well is another's."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -14,6 +14,7 @@ class Pages(NamedTuple):
 
 
 PAGES: Mapping[System, Pages] = {
+    System.DATABASE: Pages("aura env show", "aura env show"),  # whoever runs it
     System.STRIPE: Pages("https://dashboard.stripe.com/apikeys", "https://status.stripe.com"),
     System.PRIVY: Pages("https://dashboard.privy.io", "https://status.privy.io"),
     System.OPENAI: Pages("https://platform.openai.com/api-keys", "https://status.openai.com"),

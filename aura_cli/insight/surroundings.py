@@ -17,7 +17,7 @@ from aura_cli.db.failures import translate
 from aura_cli.db.location import host_of
 from aura_cli.db.migrate import require_current
 from aura_cli.db.types import utc_now
-from aura_cli.errors import AuraError, ConfigurationError
+from aura_cli.errors import AuraError, ConfigurationError, UnreachableError
 from aura_cli.integrations.catalogue import Catalogue
 from aura_cli.settings import LOOPBACK_HOSTS, Settings
 from aura_cli.transport import Service
@@ -52,9 +52,12 @@ class Database:
         self.latency_ms = 0
 
     def opened(self) -> Engine:
-        """The engine, once somebody has been connected with it. Raises DatabaseAway, or Unseen where it is not to be asked."""
+        """The engine, once somebody has been connected with it. Raises DatabaseAway, also while another still waits for a connection.
+
+        Raises Unseen where it is not to be asked.
+        """
         if not self._lock.acquire(timeout=max(0.0, self._until - monotonic())):
-            raise Unseen("the database has not answered")
+            raise DatabaseAway(UnreachableError("The database has not answered", "Trying again is safe"))
         try:
             if self._engine is None and self._error is None:
                 self._connect()

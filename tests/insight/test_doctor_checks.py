@@ -1,11 +1,15 @@
 """What doctor sees of each system beside its planted fault, and what it leaves alone."""
 
 import os
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import insert, text
 
@@ -14,9 +18,11 @@ from aura_cli.db.tables import binding
 from aura_cli.insight.checks import clock, disk
 from aura_cli.insight.checks.database import place
 from aura_cli.insight.finding import State, System
+from aura_cli.insight.surroundings import Database, DatabaseAway
 from aura_cli.integrations.tables import connections
 from aura_cli.outbox.queue import enqueue
 from aura_cli.outbox.tables import outbox
+from aura_cli.sandbox.credentials import VERCEL_ORG_ID, VERCEL_PROJECT_ID, VERCEL_TOKEN
 from aura_cli.sandbox.stripe.state import ACCOUNT
 from aura_cli.vault.keyring import FALLBACK_SECRET
 from tests.insight.stack import ENDPOINT, Stack, stack
@@ -228,6 +234,50 @@ def test_an_address_of_sentry_that_is_none(well: Stack, dsn: str) -> None:
     """A DSN names a key, a host and a project."""
     ((state, detail, _),) = well.told(System.SENTRY, env={"NEXT_PUBLIC_SENTRY_DSN": dsn})
     assert (state, detail.startswith("NEXT_PUBLIC_SENTRY_DSN is no ")) == (State.FAIL, True)
+
+
+def vercel(well: Stack, method: str, path: str) -> Any:
+    """A request to Vercel's stand-in."""
+    headers, params = {"Authorization": f"Bearer {VERCEL_TOKEN}"}, {"teamId": VERCEL_ORG_ID, "limit": "100"}
+    with httpx.Client(base_url=well.addresses.vercel, trust_env=False, headers=headers, params=params) as http:
+        return http.request(method, path).raise_for_status().json()
+
+
+def test_another_key_at_vercel(well: Stack) -> None:
+    """The key that seals must be the same there and here; what else differs is told by `aura env check`."""
+    assert well.troubles(System.VERCEL, env={"OPENAI_API_KEY": "sk-sandbox-another-0000"}) == {}
+    ((state, detail, fix),) = well.told(System.VERCEL, env={"INTEGRATION_ENCRYPTION_KEY": "another-sandbox-key-0000"})
+    assert (state, detail) == (State.FAIL, "development: INTEGRATION_ENCRYPTION_KEY is not the one that is set here")
+    assert fix == "aura env check --vercel --target development"
+
+
+def test_a_project_that_vercel_does_not_show(well: Stack) -> None:
+    """Which project is meant is not known, or this token does not see it, or it has no variables for where we are."""
+    (unknown,) = well.examine(System.VERCEL, env={"VERCEL_PROJECT_ID": ""}).findings
+    assert (unknown.state, unknown.detail, unknown.fix) == (State.NOT_CONFIGURED, "VERCEL_PROJECT_ID", "vercel link")
+    ((_, detail, _),) = well.told(System.VERCEL, env={"VERCEL_PROJECT_ID": "prj_sandbox_other"})
+    assert detail.startswith("Vercel shows no project prj_sandbox_other")
+    path = f"/v10/projects/{VERCEL_PROJECT_ID}/env"
+    for one in vercel(well, "GET", path)["envs"]:
+        vercel(well, "DELETE", f"{path.replace('v10', 'v9')}/{one['id']}")
+    assert "nothing is set for development" in [one.detail for one in well.examine(System.VERCEL).findings]
+
+
+def test_somebody_else_waits_for_the_database() -> None:
+    """Whoever comes second waits no longer than is allowed, while the first still hangs in its connection."""
+    with answering(b"") as silent:
+        url = f"postgresql+psycopg://u:p@{silent.removeprefix('http://')}/aura"
+        database = Database(lambda: url, monotonic() + 0.5, offline=False)
+        threading.Thread(target=lambda: suppressed(database), daemon=True).start()
+        begun = monotonic()
+        with pytest.raises(DatabaseAway):
+            database.opened()
+        assert monotonic() - begun < 5
+
+
+def suppressed(database: Database) -> None:
+    with suppress(DatabaseAway):
+        database.opened()
 
 
 def test_what_is_sealed_otherwise(well: Stack) -> None:

@@ -91,8 +91,9 @@ def _endpoints(settings: Settings, endpoints: Sequence[Endpoint]) -> Iterator[Fi
     whole = [one for one in enabled if "missing" not in one.events]
     if not ours:
         base = settings.get("AURA_PUBLIC_URL") or settings.get("NEXT_PUBLIC_APP_URL") or "https://HOST"
-        judged = fail if settings.stripe_mode == "live" else absent
-        yield judged("endpoint", "a webhook endpoint at Stripe", f"aura webhooks endpoints create {base}{PATH}")
+        create = f"aura webhooks endpoints create {base}{PATH}"
+        live = settings.stripe_mode == "live"
+        yield fail("endpoint", "Stripe has no webhook endpoint", create) if live else absent("endpoint", "a webhook endpoint", create)
     elif whole:
         yield ok("endpoint", f"events go to {whole[0].url} in {whole[0].api_version or 'that of the account'}")
         yield from filter(None, map(_old_shape, whole))

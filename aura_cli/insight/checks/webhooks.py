@@ -23,6 +23,7 @@ from aura_cli.webhooks.stats import Stats, ago, at_stripe, silence, stats
 
 LATE = timedelta(minutes=15)  # a worker looks every few seconds
 WORK = "aura webhooks work"
+SECRET = "STRIPE_WEBHOOK_SECRET"  # noqa: S105 (a setting's name)
 _CARRIED = {  # kind of effect → what it is, and who carries it out
     FORWARD: ("forwarded event", WORK),
     MAIL: ("mail", "aura email retry"),
@@ -42,7 +43,9 @@ def check(about: Surroundings) -> Iterator[Finding]:
         findings = [*_inbox(found, now), *_effects(connection, now)]
     used = found.newest_received_at is not None or configured(settings) is Owner.AURA
     if not secrets:
-        findings.append((fail if used else absent)("secret", "STRIPE_WEBHOOK_SECRET; no event can be received"))
+        none = "no event can be received"
+        unset = fail("secret", f"{SECRET} is not set: {none}", "aura env check") if used else absent("secret", f"{SECRET}; {none}")
+        findings.append(unset)
     if used and owner is Owner.AURA and not settings.get(FORWARD_URL) and not settings.is_sandbox:
         what = f"balances are granted here, and {FORWARD_URL} is not set: the web app hears of no ended subscription, and stops no server"
         findings.append(warn("forwarding", what))
