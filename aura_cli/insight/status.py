@@ -1,7 +1,7 @@
 """The state of the whole service in numbers that fit one screen: what is there, how it moved, what waits for a person."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -119,7 +119,7 @@ def status(
         limits_note=limits_note,
         attention=[],
     )
-    return Status(**{**vars(found), "attention": list(_attention(found))})
+    return replace(found, attention=list(_attention(found)))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """ANYTHING that somebody pastes, turned into whom it is about: people here, customers at Stripe, mail addresses."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
@@ -92,26 +92,16 @@ def completed(connection: Connection, subject: Subject) -> Subject:
 
 def _of_stripe(connection: Connection, asked: str) -> Subject:
     kind = asked.partition("_")[0]
-    e = webhook_events.c
     if kind == "cus":
-        subject = Subject(asked, owners(connection, asked), (asked,))
-        return completed(connection, subject)
-    mine = e.id == asked if kind == "evt" else e.object == asked
-    heard = select(e.customer).where(mine).order_by(e.received_at.desc())
-    customers = _once(connection.execute(heard).scalars())
-    known = bool(customers) or connection.execute(select(1).where(mine)).first() is not None
-    found = _by_money(connection, asked, kind)
-    if kind == "sub":
-        customers = _once(
-            [
-                *customers,
-                *connection.execute(select(subscription_states.c.customer).where(subscription_states.c.subscription == asked)).scalars(),
-            ]
-        )
+        return completed(connection, Subject(asked, owners(connection, asked), (asked,)))
+    e, state = webhook_events.c, subscription_states.c
+    heard = connection.execute(select(e.customer).where(e.id == asked if kind == "evt" else e.object == asked)).scalars().all()
+    seen = connection.execute(select(state.customer).where(state.subscription == asked)).scalars() if kind == "sub" else ()
+    customers, found = _once([*heard, *seen]), _by_money(connection, asked, kind)
     for customer in customers:
         found += owners(connection, customer)
     event = asked if kind == "evt" else None
-    return completed(connection, Subject(asked, found, customers, event=event, known=known or bool(found or customers)))
+    return completed(connection, Subject(asked, found, customers, event=event, known=bool(heard or found or customers)))
 
 
 def _by_money(connection: Connection, asked: str, kind: str) -> tuple[Person, ...]:
@@ -148,5 +138,5 @@ def people(connection: Connection, which: ColumnElement[bool]) -> tuple[Person, 
     )
 
 
-def _once(texts: Iterable[str | None], accept: Callable[[str], object] = bool) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text for text in texts if text and accept(text)))
+def _once(texts: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for text in texts if text))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import and_, or_, select
 
@@ -41,18 +42,17 @@ def breaks(case: Case) -> Iterator[Break]:
     yield from _not_handed_on(case)
 
 
-def _trouble(case: Case, row: object, kind: str) -> str:
-    state = getattr(row, "attempts", 0)
+def _trouble(case: Case, row: Any, kind: str) -> str:
     match kind:
         case "dead":
-            return f"was given up: {getattr(row, 'outcome', None) or 'no reason is known'}"
+            return f"was given up: {row.outcome or 'no reason is known'}"
         case "failed":
             a = webhook_attempts.c
-            note = select(a.note).where(a.event == getattr(row, "id", "")).order_by(a.id.desc()).limit(1)
-            return f"has failed {state} time{'' if state == 1 else 's'}: {case.connection.execute(note).scalar() or 'no reason is known'}"
+            note = case.connection.execute(select(a.note).where(a.event == row.id).order_by(a.id.desc()).limit(1)).scalar()
+            return f"has failed {row.attempts} time{'' if row.attempts == 1 else 's'}: {note or 'no reason is known'}"
         case "unmatched":
             return "waits for a customer that is linked by now"
-    return f"arrived {ago(getattr(row, 'received_at', case.now), case.now)} ago, and nobody works on it"
+    return f"arrived {ago(row.received_at, case.now)} ago, and nobody works on it"
 
 
 def _not_handed_on(case: Case) -> Iterator[Break]:
