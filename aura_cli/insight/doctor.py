@@ -49,7 +49,7 @@ CHECKS: Mapping[System, Check] = {
     System.TLS: tls.check,
 }
 SLOW_MS = 3_000
-_IDLE = ("Trying again", "Check the credentials")  # hints that say nothing here
+_REFUSED, _IDLE = "Check the credentials", "Trying again"  # hints of the transport's: of 401 and 403, and one that says nothing here
 _TELL_THE_TIME = (System.DATABASE, System.STRIPE, System.PRIVY)
 _TICK = 0.2  # seconds
 _ORDER = list(System)
@@ -123,9 +123,11 @@ def _refused(system: System, error: AuraError) -> Finding:
     """What an error says of a system: the hint is part of it, and the way to mend it is the page of its keys, or of its own state."""
     if "CERTIFICATE_VERIFY_FAILED" in error.message:
         return fail("answer", f"{error.message}. Its certificate is not trusted here: a proxy, or SSL_CERT_FILE?", "aura doctor --only tls")
-    said = error.message.rstrip(".") + (f". {error.hint}" if error.hint and not error.hint.startswith(_IDLE) else "")
-    refused = isinstance(error, ConfigurationError | NotFoundError) and system in PAGES
-    return fail("answer", said, PAGES[system].keys if refused else _status(system))
+    said, pages = error.message.rstrip("."), PAGES.get(system)
+    if pages and error.hint.startswith(_REFUSED):
+        return fail("answer", f"{said}. {pages.credential} is refused", pages.keys)
+    said += f". {error.hint}" if error.hint and not error.hint.startswith(_IDLE) else ""
+    return fail("answer", said, pages.keys if pages and isinstance(error, ConfigurationError | NotFoundError) else _status(system))
 
 
 def _status(system: System) -> str | None:

@@ -202,7 +202,7 @@ FAULTS = {  # system → what is wrong with it, how it is judged, and words that
     System.DATABASE: (plant_database, State.FAIL, "team_invites.accepted_at"),
     System.STRIPE: (plant_stripe, State.FAIL, f"{ENDPOINT} is disabled"),
     System.WEBHOOKS: (plant_webhooks, State.FAIL, "1 event given up"),
-    System.PRIVY: (plant_privy, State.FAIL, "Invalid app ID or app secret"),
+    System.PRIVY: (plant_privy, State.FAIL, "Invalid app ID or app secret. PRIVY_APP_SECRET is refused"),
     System.OPENAI: (plant_openai, State.FAIL, "Incorrect API key provided"),
     System.RESEND: (plant_resend, State.FAIL, "sandbox.test is not verified: DKIM failed"),
     System.UPSTASH: (plant_upstash, State.FAIL, "Upstash answered 401"),
