@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,8 @@ from aura_cli import errors
 from aura_cli.app import COMMANDS, root, split_arguments
 from aura_cli.pages import GROUPS, examples
 from tests.parts.program import Aura
+from tests.parts.sampling import sample
+from tests.test_house import HEAVY
 
 DOCUMENTED = {0, 130, 143, errors.AuraError.exit_code, *(kind.exit_code for kind in errors.AuraError.__subclasses__())}
 UNENDING = {"demo", "sandbox", "serve-webhooks", "webhooks tail", "chat repl"}  # each has tests of its own
@@ -53,7 +57,12 @@ GOING = {  # what the walk calls them with, where the first example would not ge
     "webhooks replay": "{event} -n",
     "webhooks show": "{event}",
 }
-ARRAYS = {"db check", "integrations verify", "subscriptions show", "users export"}  # no lists to choose columns of, but of one person's or room's several
+ARRAYS = {
+    "db check",
+    "integrations verify",
+    "subscriptions show",
+    "users export",
+}  # arrays, and no columns to choose
 ENDS = {  # with another exit code than 0, in the sandbox and with what stands above
     "analytics send": {5},
     "analytics validate": {3},
@@ -203,3 +212,57 @@ def test_json_and_nothing_else(walked: Walked, words: str) -> None:
         assert set(json.loads(done.err.splitlines()[-1])["error"]) == {"kind", "message", "hint"}
     else:
         assert done.out, "it worked, and said nothing"
+
+
+NOTHING = set[str]()
+FILES = {"msgspec"}  # catalogues and templates
+STORE = {"sqlalchemy", "psycopg", "msgspec"}
+SEALED = STORE | {"cryptography"}
+SERVICES = STORE | {"httpx"}
+EVERYTHING = SERVICES | SEALED | {"authlib", "jwt", "aiohttp", "jinja2"}
+MAY_LOAD = {  # of what is heavy; nobody loads openai, stripe or pydantic, and sentry_sdk only who has something to report
+    "completions show, completions install, keys generate, cron print": NOTHING,
+    "integrations providers, email templates, env show": FILES,
+    "init": {"cryptography"},
+    "email render": FILES | {"jinja2"},
+    "users list, users show, users export, users duplicates, users takeout, users erase": STORE,
+    "subscriptions list, subscriptions show, subscriptions stats, balance show": STORE,
+    "webhooks list, webhooks show, email log, email suppressed": STORE,
+    "chat list, chat show, chat search, chat export, chat delete": STORE,
+    "cron list, db status, db check": STORE,
+    "db upgrade, db downgrade": SERVICES | {"alembic"},
+    "integrations list, integrations show, keys status": SEALED,
+    "status, users sync, subscriptions reconcile, balance grant, chat ask, chat prune": SERVICES,
+    "webhooks replay, webhooks stats, webhooks prune, webhooks backfill": SERVICES,
+    "webhooks endpoints list, webhooks endpoints create, webhooks endpoints enable, webhooks endpoints disable": SERVICES,
+    "email retry, email suppress, email prune, env bind": SERVICES,
+    "ratelimit show, ratelimit try, ratelimit reset, analytics send, analytics validate": SERVICES,
+    "webhooks work, email send, email invite": SERVICES | {"jinja2"},
+    "webhooks send": SERVICES | {"aiohttp"},
+    "users verify-token": SEALED | {"httpx", "jwt"},
+    "keys rotate, explain, env check": SEALED | {"httpx"},
+    "integrations connect, integrations verify, integrations refresh, integrations access-token, integrations disconnect": EVERYTHING,
+    "users merge, apply, doctor, cron run": EVERYTHING,
+}
+NOTED = (  # the program, which writes down at its end what it has loaded
+    "import atexit, pathlib, runpy, sys; place = pathlib.Path(sys.argv.pop(1))\n"
+    "atexit.register(lambda: place.write_text(' '.join({name.split('.')[0] for name in sys.modules})))\n"
+    "runpy.run_module('aura_cli', run_name='__main__', alter_sys=True)"
+)
+
+
+def test_every_command_has_a_row() -> None:
+    """The table of what may be loaded names every command that ends by itself, once."""
+    named = [words for row in MAY_LOAD for words in row.split(", ")]
+    assert sorted(named) == sorted(LEAVES.keys() - UNENDING)
+
+
+@pytest.mark.parametrize("words", sample([words for row in MAY_LOAD for words in row.split(", ")], 12))
+def test_what_a_command_loads(walked: Walked, words: str) -> None:
+    """At work, with everything configured, it loads no more of what is heavy than its row of the table allows."""
+    place = walked.aura.directory / "loaded"
+    command = [sys.executable, "-c", NOTED, str(place), *words.split(), *walked.arguments(words)]
+    env = {**walked.aura.environment, **walked.env}
+    subprocess.run(command, cwd=walked.aura.work, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    allowed = next(allowed for row, allowed in MAY_LOAD.items() if words in row.split(", "))
+    assert set(place.read_text().split()) & (HEAVY | {"authlib", "jinja2"}) <= allowed
