@@ -31,7 +31,6 @@ from tests.parts.program import Aura
 from tests.parts.secured import front, made_trust
 from tests.parts.upstash import answering
 
-NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
 
 
@@ -178,7 +177,7 @@ def test_a_listener_that_nothing_reaches(well: Stack) -> None:
     well.stripe("POST", "/v1/subscriptions", {"customer": customer, "items[0][price]": price, "trial_period_days": 7})
     assert well.told(System.WEBHOOKS) == []
     assert "nothing was ever received here" in [one.detail for one in well.examine(System.WEBHOOKS).findings]
-    well.arrived(state="done", outcome="ignored", created=1, received_at=NOW - 3 * HOUR)
+    well.arrived(state="done", outcome="ignored", created=1, received_at=datetime.now(UTC) - 3 * HOUR)
     later = {"ahead": timedelta(minutes=10)}  # what is younger than five minutes may be on its way
     ((state, detail, fix),) = [one for one in well.told(System.WEBHOOKS, **later) if "Silent" in one[1]]
     assert (state, fix) == (State.FAIL, "aura webhooks backfill")
@@ -187,13 +186,14 @@ def test_a_listener_that_nothing_reaches(well: Stack) -> None:
 
 def test_what_waits_in_the_inbox(well: Stack) -> None:
     """Nobody works on it; events of unknown customers; what was given up on its way to the web app, and what nobody carries out."""
-    well.arrived(due_at=NOW - HOUR)
+    now = datetime.now(UTC)
+    well.arrived(due_at=now - HOUR)
     well.arrived(state="unmatched", customer="cus_1")
     with writing(well.engine) as connection:
         for kind, key in (("forward", "evt_1"), ("forward", "evt_2"), ("mail", "mail_1"), ("alert", "a")):
             enqueue(connection, kind, key, {})
         connection.execute(outbox.update().where(outbox.c.kind == "forward").values(state="dead"))
-        connection.execute(outbox.update().where(outbox.c.kind != "forward").values(next_try_at=NOW - HOUR))
+        connection.execute(outbox.update().where(outbox.c.kind != "forward").values(next_try_at=now - HOUR))
     assert well.told(System.WEBHOOKS) == [
         (State.FAIL, "nobody works on the inbox: what is due has waited for 60 min", "aura webhooks work"),
         (State.WARN, "1 event of customers that nobody here has", "aura webhooks list --status unmatched"),
@@ -296,7 +296,7 @@ def test_what_is_sealed_otherwise(well: Stack) -> None:
 
 def test_connections_that_need_somebody(well: Stack) -> None:
     """One that was not refreshed, one that ends soon, one that fails; a provider that is stopped; an answer that lies there."""
-    well.connect("google", refresh_token=None, token_expiry=NOW + 24 * HOUR)
+    well.connect("google", refresh_token=None, token_expiry=datetime.now(UTC) + 24 * HOUR)
     failing = well.connect("github")
     known = {"integration_id": failing, "user_id": well.people[0], "provider": "github", "failures": 2, "health": "failing"}
     with writing(well.engine) as connection:
@@ -305,7 +305,7 @@ def test_connections_that_need_somebody(well: Stack) -> None:
     spool.mkdir()
     for name, age in (("old", 2), ("new", 0)):
         (spool / name).write_text("sealed")
-        os.utime(spool / name, times=((NOW - age * HOUR).timestamp(),) * 2)
+        os.utime(spool / name, times=((datetime.now(UTC) - age * HOUR).timestamp(),) * 2)
     told = {fix: (state, detail) for state, detail, fix in well.told(System.CONNECTIONS)}
     assert told == {
         "aura integrations list --health failing": (State.WARN, "1 connection that fails for now"),
