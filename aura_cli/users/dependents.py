@@ -1,14 +1,17 @@
 """Which tables hold something of a user: found through the catalogue's foreign keys, tables that nobody here knows included."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Inspector, MetaData, Table, and_, inspect, literal, select, text
+from sqlalchemy import ColumnElement, Connection, Inspector, MetaData, Table, and_, inspect, literal, select, text, true
+from sqlalchemy.exc import IntegrityError
 
 from aura_cli.db.engine import is_sqlite
 from aura_cli.db.shared import OPS, PUBLIC, SHARED, users
+from aura_cli.errors import ConflictError
 
 _OUTLIVE = ("SET NULL", "SET DEFAULT")  # such rows stay when what they name goes
 _SYSTEM = ("pg_", "information_schema")
@@ -135,6 +138,16 @@ class Catalogue:
         return None if schema in (PUBLIC, None) else schema
 
 
+@contextmanager
+def rules_of(table: str) -> Iterator[None]:
+    """Raises ConflictError, without the rows that a database's own message shows, where a table's rules forbid what the block does."""
+    try:
+        yield
+    except IntegrityError:
+        hint = "Nothing was written here; settle by hand which of its rows are right"
+        raise ConflictError(f"A rule of the table {table}, or of one that names its rows, forbids it", hint) from None
+
+
 _USERS = (None, users.name)
 _SQLITE_KEYS = text(
     """SELECT m.name, min(f."from") AS "column", f."table" AS parent, f."to" AS refers, f.on_delete AS rule
@@ -158,4 +171,4 @@ def _columns(index: Any) -> Sequence[str | None]:
 
 def same_but(table: Table, other: Any, columns: Sequence[str]) -> ColumnElement[bool]:
     """Do a row of `table` and one of its alias `other` say the same in `columns`?"""
-    return and_(*(table.c[name] == other.c[name] for name in columns))
+    return and_(true(), *(table.c[name] == other.c[name] for name in columns))

@@ -18,7 +18,7 @@ from aura_cli.drift import plan
 from aura_cli.drift.kinds import Deed, Kind, field
 from aura_cli.drift.tables import plan_rows
 from aura_cli.errors import UsageError
-from aura_cli.users.dependents import Catalogue, Rows, same_but
+from aura_cli.users.dependents import Catalogue, Rows, rules_of, same_but
 from aura_cli.users.persons import ERASED
 from aura_cli.users.tables import privy_users, user_aliases
 from aura_cli.users.who import Person, resolve
@@ -104,7 +104,10 @@ def _add(
 
 
 def carry_out(connection: Connection, gone: str, stays: str) -> None:
-    """Merge the row with the id `gone` into the other, in the caller's transaction; what came to it since the plan comes along."""
+    """Merge the row with the id `gone` into the other, in the caller's transaction; what came to it since the plan comes along.
+
+    Raises ConflictError where the rules of a table forbid it.
+    """
     held = select(users).where(or_(users.c.id == gone, users.c.id == stays)).order_by(users.c.id)
     found = {row.id: dict(row._mapping) for row in connection.execute(held.with_for_update())}  # nobody adds what names them meanwhile
     before, after = found[gone], found[stays]
@@ -113,14 +116,16 @@ def carry_out(connection: Connection, gone: str, stays: str) -> None:
     catalogue = Catalogue(connection)
     _add_balances(connection, gone, stays)
     for rows in catalogue.of_person(before):
-        for conflict in _conflicts(catalogue, rows, after):
-            catalogue.delete(Rows(rows.link, rows.table, conflict))
-        connection.execute(rows.table.update().where(rows.condition).values({rows.link.column: after[rows.link.refers]}))
+        with rules_of(rows.link.name):
+            for conflict in _conflicts(catalogue, rows, after):
+                catalogue.delete(Rows(rows.link, rows.table, conflict))
+            connection.execute(rows.table.update().where(rows.condition).values({rows.link.column: after[rows.link.refers]}))
     for table in _ours():
         connection.execute(table.update().where(table.c.user_id == gone).values(user_id=stays))
     _tidy_teams(connection, stays)
     _leave_alias(connection, one, stays)
-    connection.execute(users.delete().where(users.c.id == gone))
+    with rules_of(users.name):
+        connection.execute(users.delete().where(users.c.id == gone))
     filled = {name: before[name] for name in FILLED if after[name] is None}
     values = {**filled, "stripe_customer_id": customer, "updated_at": utc_now()}
     connection.execute(users.update().where(users.c.id == stays).values(values))

@@ -11,7 +11,7 @@ from aura_cli.db.shared import audit_logs, subscriptions, team_invites, team_mem
 from aura_cli.db.types import among, json_field, utc_now
 from aura_cli.drift.tables import plan_rows
 from aura_cli.outbox.tables import outbox
-from aura_cli.users.dependents import Catalogue
+from aura_cli.users.dependents import Catalogue, rules_of
 from aura_cli.users.holdings import Holding, Row, addresses, dids, erased, of_user, taken
 from aura_cli.users.tables import privy_users, staged_users, user_aliases
 from aura_cli.users.who import Person
@@ -68,7 +68,10 @@ def takeout(connection: Connection, person: Person) -> Iterator[tuple[str, Row]]
 
 
 def erase(connection: Connection, person: Person) -> Mapping[str, int]:
-    """Delete the person. Where money rows are left the row of `users` stays, with nothing of them in it; else it goes, too."""
+    """Delete the person. Where money rows are left the row of `users` stays, with nothing of them in it; else it goes, too.
+
+    Raises ConflictError where the rules of a table forbid it.
+    """
     catalogue, row = Catalogue(connection), _row(connection, person)
     connection.execute(operator_log.update().where(among(operator_log.c.key, dids(connection, person))).values(key=ERASED))
     counts = erased(connection, person, GONE)
@@ -76,14 +79,17 @@ def erase(connection: Connection, person: Person) -> Mapping[str, int]:
         column = rows.table.c[rows.link.column]
         name = f"{rows.link.name} (kept, of nobody)" if rows.outlive else rows.link.name  # as their table says of itself
         freed, gone = rows.table.update().values({column: None}), rows.table.delete()
-        if count := connection.execute((freed if rows.outlive else gone).where(rows.condition)).rowcount:
+        with rules_of(rows.link.name):
+            count = connection.execute((freed if rows.outlive else gone).where(rows.condition)).rowcount
+        if count:
             counts[name] = counts.get(name, 0) + count
     mine = users.c.id == person.id
     if has_money(connection, person):
         empty: dict[str, Any] = dict.fromkeys(("email", "name", "avatar_url", "stripe_customer_id"))
         pseudonym = {**empty, "privy_user_id": f"{ERASED}{uuid4()}", "updated_at": utc_now()}
         return {**counts, "users": connection.execute(users.update().where(mine).values(pseudonym)).rowcount}
-    return {**counts, "users": connection.execute(users.delete().where(mine)).rowcount}
+    with rules_of(users.name):
+        return {**counts, "users": connection.execute(users.delete().where(mine)).rowcount}
 
 
 def has_money(connection: Connection, person: Person) -> bool:
