@@ -46,20 +46,27 @@ def on_postgres(postgres_database: str) -> Iterator[Stack]:
         yield found
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """On each kind of database: for what is asked of it."""
+    with stack(str(request.getfixturevalue("postgres_database")) if request.param == "postgresql" else "") as found:
+        yield found
+
+
 def bind(well: Stack, **columns: Any) -> None:
     """What the database belongs to."""
     with writing(well.engine) as connection:
         connection.execute(binding.update().values(columns))
 
 
-def test_a_database_of_another_environment(well: Stack) -> None:
+def test_a_database_of_another_environment(either: Stack) -> None:
     """It is bound to another Privy app, or to another Stripe account: each is told by the system that knows."""
-    bind(well, privy_app="another-app", stripe_account="acct_of_another")
-    ((state, detail, fix),) = well.told(System.DATABASE)
+    bind(either, privy_app="another-app", stripe_account="acct_of_another")
+    ((state, detail, fix),) = either.told(System.DATABASE)
     assert (state, fix) == (State.FAIL, "aura env bind")
     assert "privy app: bound to another-app" in detail
     what = f"the key is of {ACCOUNT}, and this database belongs to acct_of_another"
-    assert well.told(System.STRIPE) == [(State.FAIL, what, "aura env show")]
+    assert either.told(System.STRIPE) == [(State.FAIL, what, "aura env show")]
 
 
 def test_an_old_schema(well: Stack) -> None:
@@ -94,6 +101,12 @@ def test_where_the_database_is(on_postgres: Stack) -> None:
     first = on_postgres.examine(System.DATABASE).findings[0]
     assert first.detail.startswith("PostgreSQL 18")
     assert first.detail.endswith(" at 127.0.0.1")
+
+
+def test_through_a_pooler(pooled_database: str) -> None:
+    """A PgBouncer in transaction mode, as Neon's pooled host is one: nothing is wrong with it."""
+    with stack(pooled_database) as pooled:
+        assert pooled.troubles() == {}
 
 
 @pytest.mark.parametrize(
@@ -147,16 +160,16 @@ def test_an_endpoint_that_gets_too_little(well: Stack) -> None:
     assert well.told(System.STRIPE) == [(State.FAIL, told, f"aura webhooks endpoints enable {part}")]
 
 
-def test_two_who_grant(well: Stack) -> None:
+def test_two_who_grant(either: Stack) -> None:
     """While aura grants, the web app must not get the events as well; whoever gets them alone is the one."""
     env = {"NEXT_PUBLIC_APP_URL": "http://127.0.0.1:10"}
-    (ours,) = [one["id"] for one in well.stripe("GET", "/v1/webhook_endpoints")["data"]]
-    theirs = well.listens(url="http://127.0.0.1:10/api/webhooks/stripe")
-    ((state, detail, fix),) = well.told(System.STRIPE, env=env)
+    (ours,) = [one["id"] for one in either.stripe("GET", "/v1/webhook_endpoints")["data"]]
+    theirs = either.listens(url="http://127.0.0.1:10/api/webhooks/stripe")
+    ((state, detail, fix),) = either.told(System.STRIPE, env=env)
     assert (state, fix) == (State.FAIL, f"aura webhooks endpoints disable {theirs}")
     assert detail.startswith("balances are granted here, and the web app still gets events at http://127.0.0.1:10/")
-    well.stripe("DELETE", f"/v1/webhook_endpoints/{ours}")
-    assert well.told(System.STRIPE, env=env) == []
+    either.stripe("DELETE", f"/v1/webhook_endpoints/{ours}")
+    assert either.told(System.STRIPE, env=env) == []
 
 
 def test_no_endpoint(well: Stack) -> None:
@@ -170,31 +183,31 @@ def test_no_endpoint(well: Stack) -> None:
     )
 
 
-def test_a_listener_that_nothing_reaches(well: Stack) -> None:
+def test_a_listener_that_nothing_reaches(either: Stack) -> None:
     """Stripe has events that did not arrive, where some arrived before; a listener that never was is none."""
-    customer = well.stripe("POST", "/v1/customers", {"email": "new@example.com"})["id"]
-    price = well.env["STRIPE_PRICE_ID"]
-    well.stripe("POST", "/v1/subscriptions", {"customer": customer, "items[0][price]": price, "trial_period_days": 7})
-    assert well.told(System.WEBHOOKS) == []
-    assert "nothing was ever received here" in [one.detail for one in well.examine(System.WEBHOOKS).findings]
-    well.arrived(state="done", outcome="ignored", created=1, received_at=datetime.now(UTC) - 3 * HOUR)
+    customer = either.stripe("POST", "/v1/customers", {"email": "new@example.com"})["id"]
+    price = either.env["STRIPE_PRICE_ID"]
+    either.stripe("POST", "/v1/subscriptions", {"customer": customer, "items[0][price]": price, "trial_period_days": 7})
+    assert either.told(System.WEBHOOKS) == []
+    assert "nothing was ever received here" in [one.detail for one in either.examine(System.WEBHOOKS).findings]
+    either.arrived(state="done", outcome="ignored", created=1, received_at=datetime.now(UTC) - 3 * HOUR)
     later = {"ahead": timedelta(minutes=10)}  # what is younger than five minutes may be on its way
-    ((state, detail, fix),) = [one for one in well.told(System.WEBHOOKS, **later) if "Silent" in one[1]]
+    ((state, detail, fix),) = [one for one in either.told(System.WEBHOOKS, **later) if "Silent" in one[1]]
     assert (state, fix) == (State.FAIL, "aura webhooks backfill")
     assert detail.startswith("Silent for 3 h while Stripe has ")
 
 
-def test_what_waits_in_the_inbox(well: Stack) -> None:
+def test_what_waits_in_the_inbox(either: Stack) -> None:
     """Nobody works on it; events of unknown customers; what was given up on its way to the web app, and what nobody carries out."""
     now = datetime.now(UTC)
-    well.arrived(due_at=now - HOUR)
-    well.arrived(state="unmatched", customer="cus_1")
-    with writing(well.engine) as connection:
+    either.arrived(due_at=now - HOUR)
+    either.arrived(state="unmatched", customer="cus_1")
+    with writing(either.engine) as connection:
         for kind, key in (("forward", "evt_1"), ("forward", "evt_2"), ("mail", "mail_1"), ("alert", "a")):
             enqueue(connection, kind, key, {})
         connection.execute(outbox.update().where(outbox.c.kind == "forward").values(state="dead"))
         connection.execute(outbox.update().where(outbox.c.kind != "forward").values(next_try_at=now - HOUR))
-    assert well.told(System.WEBHOOKS) == [
+    assert either.told(System.WEBHOOKS) == [
         (State.FAIL, "nobody works on the inbox: what is due has waited for 60 min", "aura webhooks work"),
         (State.WARN, "1 event of customers that nobody here has", "aura webhooks list --status unmatched"),
         (State.FAIL, "2 events given up on the way to the web app", "aura webhooks replay evt_1 evt_2"),
@@ -280,33 +293,33 @@ def suppressed(database: Database) -> None:
         database.opened()
 
 
-def test_what_is_sealed_otherwise(well: Stack) -> None:
+def test_what_is_sealed_otherwise(either: Stack) -> None:
     """Under the web app's public fallback, under a key that nobody has, not at all; each is told apart."""
-    well.connect("github", FALLBACK_SECRET)
-    well.connect("notion", "a-key-that-nobody-has-any-more")
-    well.connect("linear", access_token="lin_sandbox_plain")
-    assert [(state, detail) for state, detail, _ in well.told(System.VAULT)] == [
+    either.connect("github", FALLBACK_SECRET)
+    either.connect("notion", "a-key-that-nobody-has-any-more")
+    either.connect("linear", access_token="lin_sandbox_plain")
+    assert [(state, detail) for state, detail, _ in either.told(System.VAULT)] == [
         (State.FAIL, "1 value under the web app's public fallback key"),
         (State.FAIL, "1 value damaged, or under a key that is not configured"),
         (State.WARN, "1 value not sealed at all"),
     ]
-    ((state, detail, _), *_) = well.told(System.VAULT, env={"INTEGRATION_ENCRYPTION_KEY": "short"})
+    ((state, detail, _), *_) = either.told(System.VAULT, env={"INTEGRATION_ENCRYPTION_KEY": "short"})
     assert (state, detail.startswith("INTEGRATION_ENCRYPTION_KEY ")) == (State.FAIL, True)
 
 
-def test_connections_that_need_somebody(well: Stack) -> None:
+def test_connections_that_need_somebody(either: Stack) -> None:
     """One that was not refreshed, one that ends soon, one that fails; a provider that is stopped; an answer that lies there."""
-    well.connect("google", refresh_token=None, token_expiry=datetime.now(UTC) + 24 * HOUR)
-    failing = well.connect("github")
-    known = {"integration_id": failing, "user_id": well.people[0], "provider": "github", "failures": 2, "health": "failing"}
-    with writing(well.engine) as connection:
+    either.connect("google", refresh_token=None, token_expiry=datetime.now(UTC) + 24 * HOUR)
+    failing = either.connect("github")
+    known = {"integration_id": failing, "user_id": either.people[0], "provider": "github", "failures": 2, "health": "failing"}
+    with writing(either.engine) as connection:
         connection.execute(insert(connections).values(known))
-    spool = Path(well.env["AURA_HOME"], "spool")
+    spool = Path(either.env["AURA_HOME"], "spool")
     spool.mkdir()
     for name, age in (("old", 2), ("new", 0)):
         (spool / name).write_text("sealed")
         os.utime(spool / name, times=((datetime.now(UTC) - age * HOUR).timestamp(),) * 2)
-    told = {fix: (state, detail) for state, detail, fix in well.told(System.CONNECTIONS)}
+    told = {fix: (state, detail) for state, detail, fix in either.told(System.CONNECTIONS)}
     assert told == {
         "aura integrations list --health failing": (State.WARN, "1 connection that fails for now"),
         "aura integrations list --expiring 7d": (
