@@ -11,7 +11,9 @@ from aura_cli.db.shared import subscriptions, token_top_ups, users
 from aura_cli.db.types import among
 from aura_cli.errors import UsageError
 from aura_cli.mail.tables import mails
+from aura_cli.subscriptions.customers import of
 from aura_cli.subscriptions.tables import customer_links, grants, subscription_states
+from aura_cli.users.holdings import addresses
 from aura_cli.users.tables import privy_users, user_aliases
 from aura_cli.users.who import Form, Person
 from aura_cli.webhooks.tables import webhook_events
@@ -75,19 +77,22 @@ def with_customer(connection: Connection, subject: Subject, customer: str) -> Su
 
 
 def completed(connection: Connection, subject: Subject) -> Subject:
-    """With every customer and address that belongs to its people, each once."""
-    ids = [one.id for one in subject.people]
-    link, state = customer_links.c, subscription_states.c
-    theirs = select(subscriptions.c.stripe_subscription_id).where(among(subscriptions.c.user_id, ids))
-    seen = select(state.customer).where(state.current, state.subscription.in_(theirs))
-    linked = select(link.customer).where(among(link.user_id, ids))
-    own = (one.stripe_customer_id for one in subject.people)
-    customers = _once([*subject.customers, *own, *sorted(connection.execute(linked.union(seen)).scalars())])
-    dids = [one.privy_user_id for one in subject.people]
-    verified = connection.execute(select(privy_users.c.verified_email).where(among(privy_users.c.privy_user_id, dids))).scalars()
-    addresses = _once(address.lower() for address in (*subject.addresses, *(one.email for one in subject.people), *verified) if address)
+    """With every customer and address that belongs to its people, as a takeout finds them, each once."""
     each = {one.id: one for one in subject.people}
-    return replace(subject, people=tuple(each.values()), customers=customers, addresses=addresses)
+    state = subscription_states.c
+    theirs = select(subscriptions.c.stripe_subscription_id).where(among(subscriptions.c.user_id, each))
+    seen = connection.execute(
+        select(state.customer).where(state.current, state.subscription.in_(theirs)).order_by(state.customer)
+    ).scalars()
+    own = (one.stripe_customer_id for one in each.values())
+    linked = (customer for one in each.values() for customer in sorted(of(connection, one)))
+    known = (address for one in each.values() for address in addresses(connection, one))
+    return replace(
+        subject,
+        people=tuple(each.values()),
+        customers=_once([*subject.customers, *own, *linked, *seen]),
+        addresses=_once([*subject.addresses, *known]),
+    )
 
 
 def _of_stripe(connection: Connection, asked: str) -> Subject:

@@ -8,9 +8,8 @@ from aura_cli.db.shared import users
 from aura_cli.db.types import among
 from aura_cli.insight import subject
 from aura_cli.insight.case import Break, Case, command
-from aura_cli.subscriptions.customers import as_uuid, candidates
+from aura_cli.subscriptions.customers import as_uuid, candidates, erased
 from aura_cli.subscriptions.stripe import ENDED, Customer
-from aura_cli.users.departed import STRIPE, erased_among
 from aura_cli.users.tables import privy_users
 from aura_cli.users.who import Person
 from aura_cli.webhooks.tables import webhook_events
@@ -21,10 +20,10 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 
 def breaks(case: Case) -> Iterator[Break]:
     """Customers of nobody or of several, people with the same address, customers that Stripe has deleted, further ones that pay."""
-    erased = erased_among(case.connection, STRIPE, case.subject.customers)
+    gone = erased(case.connection, case.subject.customers)
     for customer in case.subject.customers:
         owners = subject.owners(case.connection, customer)
-        if not (owners or customer in erased or _is_past(case, customer)):
+        if not (owners or customer in gone or _is_past(case, customer)):
             yield from _lost(case, customer) if _is_gone(case, customer) else [_unknown(case, customer)]
         elif len(owners) > 1:
             yield _several(case, f"{customer} is linked to", owners, proven=False)
@@ -116,10 +115,10 @@ def _twins(case: Case) -> Iterator[Break]:
 def _further(case: Case, linked: set[str | None]) -> Iterator[Break]:
     """Customers of the person's at Stripe that pay and that nobody here is linked to."""
     others = case.stripe.others if case.stripe else ()
-    erased = erased_among(case.connection, STRIPE, [one.id for one in others])
+    gone = erased(case.connection, [one.id for one in others])
     for other in others:
         living = [one.id for one in case.facts if one.customer == other.id and one.status not in ENDED]
-        if not living or other.id in erased or subject.owners(case.connection, other.id):
+        if not living or other.id in gone or subject.owners(case.connection, other.id):
             continue
         if linked <= {None}:
             yield _unknown(case, other.id)
