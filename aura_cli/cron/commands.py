@@ -198,8 +198,8 @@ def _end(outcome: Outcome, *, attention_ok: bool) -> None:
 
 def _told(ran: Ran) -> Iterator[str]:
     for one in (*ran.steps, ran):
-        counted = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in one.counts.items())
-        yield f"{one.job}: {counted or 'nothing'} ({one.duration_s:.1f} s){f' – {one.error}' if one.error and one is not ran else ''}"
+        counted = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in one.counts.items() if number)
+        yield f"{one.job}: {counted or 'nothing to do'} ({one.duration_s:.1f} s){f' – {one.error}' if one.error and one is not ran else ''}"
 
 
 def _seconds(text: str) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 import time
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from aura_cli.cron.jobs import JOBS
 from aura_cli.db.leases import lease
 from tests.cron.conftest import USERS, Clockwork, Holding
+from tests.parts.terminal import on_a_terminal
 
 BROKEN = 200, b"<html>Bad gateway</html>"
 
@@ -197,3 +199,16 @@ def test_the_list(clockwork: Clockwork) -> None:
     assert (listed["users-sync"]["exit_code"], listed["users-sync"]["counts"]["scanned"]) == (0, 230)
     assert listed["users-sync"]["last_success"]
     assert json.dumps(listed["refresh-tokens"]["schedule"]) == '"*/5 * * * *"'
+
+
+def test_on_a_terminal(clockwork: Clockwork) -> None:
+    """A person who runs a job sees what it did, and why it failed: nobody is alerted behind their back."""
+    env = {**clockwork.aura.environment, **clockwork.env}
+    command = [sys.executable, "-m", "aura_cli", "cron", "run", "users-sync"]
+    code, shown = on_a_terminal(command, env, clockwork.aura.work)
+    assert (code, "users-sync: 230 scanned, 230 created (" in shown) == (0, True), shown
+    clockwork.privy.replaced[0] = BROKEN
+    code, shown = on_a_terminal(command, env, clockwork.aura.work)
+    assert (code, "Error: Privy answered with something that is not JSON" in shown) == (7, True), shown
+    assert clockwork.ends == [("users-sync", 0), ("users-sync", 7)]
+    assert clockwork.chat.said == []

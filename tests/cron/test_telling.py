@@ -125,3 +125,10 @@ def test_an_alert_is_raised_for_nobody_here(tmp_path: Path) -> None:
         about = settings(tmp_path, "oncall@example.com", **resend.env, FROM_EMAIL="nobody")
         (trouble,) = send(about, ALERT)
     assert "FROM_EMAIL" in trouble
+
+
+def test_the_address_of_a_chat_is_a_secret(clockwork: Clockwork) -> None:
+    """It is masked where settings are shown, with a mail address beside it that is none."""
+    both = f"oncall@example.com,{clockwork.chat.url}"
+    done = clockwork.aura("env", "show", env={**clockwork.env, "AURA_ALERT_TO": both})
+    assert (done.exit, "oncall@example.com,http://****" in done.out, "hush-hush" in done.out + done.err) == (0, True, False), done.out
