@@ -6,9 +6,11 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from types import FrameType
 from typing import Any, ClassVar, NoReturn
@@ -22,7 +24,9 @@ from typer.core import TyperGroup
 from aura_cli import __version__, pages
 from aura_cli.console import Console
 from aura_cli.errors import AuraError, UnreachableError, UsageError
+from aura_cli.paging import Pager
 from aura_cli.runtime import Options, Runtime
+from aura_cli.settings import surroundings
 
 COMMANDS = {  # name → where it is (a Typer app, or a function to be one command), and its line in the help
     "demo": ("aura_cli.sandbox.commands:demo", "The tour: find and repair drift on a sandbox, in half a minute."),
@@ -177,9 +181,10 @@ def run(argv: Sequence[str]) -> int:
     try:
         arguments = split_arguments(argv)
         options = Options(**arguments.options)
-        console = Console(as_json=options.as_json, quiet=options.quiet, yes=options.yes)
+        console = Console(as_json=options.as_json, quiet=options.quiet, yes=options.yes, pager=Pager.of(surroundings()))
         _log_to(console, logging.DEBUG if options.debug else logging.WARNING)
         with Runtime(options, console) as runtime:
+            threading.excepthook = partial(_of_a_thread, runtime, arguments.rest)
             try:
                 return _invoke(arguments.rest, runtime)
             except Exception as error:
@@ -290,8 +295,19 @@ def _log_to(console: Console, level: int) -> None:
     handler = Redacted()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(True)  # Python's own handler would write them past the redaction
     logging.getLogger("httpcore").setLevel(logging.WARNING)  # each byte on the wire is nobody's question
     logging.getLogger("httpx").addFilter(_origin_alone)  # it logs whole addresses, in which tokens may stand
+
+
+def _of_a_thread(runtime: Runtime, words: Sequence[str], failed: threading.ExceptHookArgs) -> None:
+    """An error that ended a thread: Python's own handler would write it past the redaction."""
+    error = failed.exc_value
+    if isinstance(error, Exception):
+        _forget_details(error)
+        trace = (failed.exc_type, error, failed.exc_traceback) if runtime.options.debug else None
+        logging.getLogger("aura_cli").error("A thread ended: %s: %s", type(error).__name__, error, exc_info=trace)
+        runtime.report(error, _verb(words))
 
 
 def _origin_alone(record: logging.LogRecord) -> bool:

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from itertools import chain, islice
-from time import monotonic
 from typing import Any, TextIO
+from urllib.parse import quote, quote_plus
 
 from aura_cli.errors import AuraError, ConflictError, UsageError
+from aura_cli.paging import Pager
+from aura_cli.progress import Line, Progress
 
 MASK = "****"
 ROWS_ON_A_TERMINAL = 50
@@ -67,7 +70,11 @@ class Console:
     err: TextIO = dataclasses.field(default_factory=lambda: sys.stderr)
     stdin: TextIO = dataclasses.field(default_factory=lambda: sys.stdin)
     secrets: tuple[str, ...] = ()
-    _progress_width: int = 0
+    pager: Pager | None = None
+    line: Line = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.line = Line(self.err)
 
     @property
     def is_terminal(self) -> bool:
@@ -80,9 +87,8 @@ class Console:
 
     def redact(self, text: str) -> str:
         """`text` without the configured secrets and without anything that has a credential's shape."""
-        for secret in sorted(self.secrets, key=len, reverse=True):
-            if len(secret) >= SHORTEST_SECRET:
-                text = text.replace(secret, MASK)
+        for secret in _spellings(self.secrets):
+            text = text.replace(secret, MASK)
         return _SHAPES.sub(lambda found: (found[1] or "") + MASK, text)
 
     def say(self, text: str) -> None:
@@ -228,31 +234,13 @@ class Console:
 
     def progress(self, label: str, expected: int | None = None) -> Callable[[int], None]:
         """A function to call with the count so far; it shows the rate (and time left) on a terminal once two seconds passed."""
-        begun = shown = monotonic()
-
-        def tick(count: int) -> None:
-            nonlocal shown
-            now = monotonic()
-            if self.quiet or not self.err.isatty() or now - begun < 2 or now - shown < 0.2:
-                return
-            shown = now
-            rate = count / (now - begun)
-            left = f", {max(expected - count, 0) / rate:,.0f} s left" if expected and rate else ""
-            self._progress_line(f"{label}: {count:,} ({rate:,.0f}/s{left})")
-
-        return tick
+        if self.quiet or not self.err.isatty():
+            return lambda count: None
+        return Progress(label, expected, self.line)
 
     def end_progress(self) -> None:
         """Take the progress line away again."""
-        if self._progress_width:
-            self._progress_line("")
-            self.err.write("\r")
-
-    def _progress_line(self, text: str) -> None:
-        """Write over the last one, with nothing that a dumb terminal does not know."""
-        self.err.write("\r" + text.ljust(self._progress_width))
-        self.err.flush()
-        self._progress_width = len(text)
+        self.line.clear()
 
     def _write_array(self, records: Iterator[Mapping[str, Any]]) -> None:
         self.out.write("[")
@@ -278,6 +266,13 @@ class Console:
                 self.out.write(dump(content))
         self.out.write("\n}\n")
 
+    def _write_screens(self, text: str) -> None:
+        """Through the pager, where there is one and the screen is shorter than `text`."""
+        fits = text.count("\n") < shutil.get_terminal_size().lines
+        self.out.flush()
+        if fits or self.pager is None or not self.pager.show(text):
+            self.out.write(text)
+
     def _write_table(self, records: Iterator[Mapping[str, Any]], columns: Sequence[str], total: Callable[[], int] | None) -> None:
         if not self.is_terminal:
             for record in records:
@@ -299,13 +294,35 @@ class Console:
         table = Table(*fitting, box=box.SIMPLE_HEAD, pad_edge=False)
         for record in shown:
             table.add_row(*(Text(brief(record[name])) for name in fitting))
-        terminal.print(table)
+        with terminal.capture() as drawn:
+            terminal.print(table)
+        self._write_screens(drawn.get())
         if left_out := columns[len(fitting) :]:
             self.say(f"No room for {', '.join(left_out)}: choose with --columns, or see all with --format csv")
         if len(shown) == ROWS_ON_A_TERMINAL:
             count = total() if total else ROWS_ON_A_TERMINAL + sum(1 for _ in records)
             if count > len(shown):
                 self.say(f"{len(shown)} of {count:,}; all of them with --format jsonl, or in a pipe")
+
+
+@lru_cache(maxsize=4)
+def _spellings(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """The secrets as they are and as addresses, JSON and Python write them, the longest first."""
+    found = {
+        written
+        for secret in secrets
+        if len(secret) >= SHORTEST_SECRET
+        for written in (
+            secret,
+            quote(secret, errors="replace"),
+            quote(secret, safe="", errors="replace"),
+            quote_plus(secret, errors="replace"),
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+            repr(secret)[1:-1],
+        )
+    }
+    return tuple(sorted(found, key=len, reverse=True))
 
 
 def _fitting(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], width: int) -> Sequence[str]:

@@ -9,6 +9,7 @@ It is loaded when a service is first used: who only looks into the database may 
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, quote_plus
 
 from aura_cli.errors import ConfigurationError, NotFoundError, ServiceError, UnreachableError
 from aura_cli.settings import LOOPBACK_HOSTS
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 6
 LONGEST_WAIT = 60.0
+_CREDENTIAL = re.compile("secret|token|key", re.IGNORECASE)  # in the name of a parameter
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
@@ -215,7 +218,7 @@ class Service:
         return UnreachableError(f"{self.name} could not be reached at {self.base}: {what}", hint)
 
     def _failure(self, answer: httpx.Response, method: str, path: str) -> Exception:
-        said = self.describe(answer.content)[:300]
+        said = _without_credentials(self.describe(answer.content), answer.request)[:300]
         message = f"{self.name} answered {answer.status_code} to {method} {path}" + (f": {said}" if said else "")
         if answer.is_redirect:  # following it would hand the credentials to whoever it names
             return ServiceError(message, "It sends us elsewhere; is the base address right?", status=answer.status_code)
@@ -228,6 +231,15 @@ class Service:
                 hint = "It asks for a slower pace; wait, or lower --max-rps"
                 return ServiceError(message, hint, status=429, body=answer.content, wait=_asked_for(answer))
         return ServiceError(message, status=answer.status_code, body=answer.content, wait=_asked_for(answer))
+
+
+def _without_credentials(said: str, request: httpx.Request) -> str:
+    """What a service said of a request, without the credentials in it: what repeats them is cut, stored and shown further on."""
+    credentials = request.headers.get("authorization", "").split()[1:]
+    for value in [*credentials, *(value for name, value in request.url.params.multi_items() if _CREDENTIAL.search(name))]:
+        for written in (value, quote(value, safe=""), quote_plus(value)) if value else ():
+            said = said.replace(written, "****")
+    return said
 
 
 def _backoff(attempt: int) -> float:
