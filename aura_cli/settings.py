@@ -89,6 +89,7 @@ KNOWN: Mapping[str, Known] = {
 SURROUNDINGS: Mapping[str, str] = {  # read from the process environment alone
     "AURA_HOME": "Data directory; default `~/.local/share/aura`.",
     "AURA_OPERATOR": "Your name in the operator log; default the login name.",
+    "AURA_PAGER": "What shows long lists on a terminal, before `PAGER`; default `less`, `cat` for none.",
     "PGHOST": "libpq's: where a `DATABASE_URL` without a host leads.",
     "PGHOSTADDR": "libpq's: the address behind any host that `DATABASE_URL` names.",
     "PGSERVICE": "libpq's: the service that fills in what `DATABASE_URL` leaves out.",
@@ -110,6 +111,11 @@ class Environment(StrEnum):
 def screen() -> dict[str, str]:
     """What the process environment says of whether, and with what, a browser can be opened here."""
     return {name: os.environ[name] for name in _SCREEN if os.environ.get(name)}
+
+
+def surroundings() -> Mapping[str, str]:
+    """The process environment as it is: for a program that is to run in it."""
+    return dict(os.environ)
 
 
 def own_folders() -> dict[str, str]:
@@ -229,6 +235,8 @@ class Settings:
             if is_secret(name):
                 yield name, setting.text
                 yield from ((name, part) for part in _parts(name, setting.text))
+            elif name == "AURA_ALERT_TO":  # whoever knows a chat's address may post there
+                yield from ((name, part.strip()) for part in setting.text.split(",") if "://" in part)
 
     @property
     def environment(self) -> str | None:
