@@ -29,7 +29,7 @@ from aura_cli.subscriptions.compare import REMOTE, Scope, nearest, on_side
 from aura_cli.subscriptions.stripe import ENDED
 from aura_cli.subscriptions.tables import staged_customers
 from aura_cli.subscriptions.tables import staged_subscriptions as remote
-from aura_cli.users.tables import privy_users
+from aura_cli.users.tables import privy_users, user_aliases
 
 
 def owners(scope: Scope, plan_id: str, among: ColumnElement[Any] | None = None) -> FromClause:
@@ -66,7 +66,9 @@ def _matches(scope: Scope) -> FromClause:
     by_did = select(c.id, user).join_from(staged_customers, users, users.c.privy_user_id == c.privy_reference)
     verified = staged_customers.join(privy_users, func.lower(p.verified_email) == func.lower(c.email))
     by_email = select(c.id, user).select_from(verified.join(users, users.c.privy_user_id == p.privy_user_id))
-    return union(by_id.where(ours), by_did.where(ours), by_email.where(ours)).subquery("matches")
+    was = or_(user_aliases.c.user_id == cast(c.user_reference, user_aliases.c.user_id.type), user_aliases.c.privy_id == c.privy_reference)
+    merged = select(c.id, cast(user_aliases.c.into_id, Text)).join_from(staged_customers, user_aliases, was)
+    return union(by_id.where(ours), by_did.where(ours), by_email.where(ours), merged.where(ours)).subquery("matches")
 
 
 def unknown_customer(scope: Scope) -> Select[Any]:

@@ -195,8 +195,8 @@ def _hand_over(runtime: Runtime, done: Receipt, file: Path | None) -> None:
             out.write(dump(done) + "\n")
 
     def lines() -> Iterator[str]:
-        yield f"Erased {sum(done.rows.values()):,} rows; {done.revoked:,} connections revoked" + (
-            f", {done.not_revoked:,} that aura integrations refresh goes on revoking" if done.not_revoked else ""
+        yield f"Rows erased: {sum(done.rows.values()):,}; connections revoked: {done.revoked:,}" + (
+            f"; {done.not_revoked:,} that aura integrations refresh goes on revoking" if done.not_revoked else ""
         )
         for place, count in (("Stripe", done.stripe), ("Privy", done.privy)):
             yield f"{place}: {'left alone' if count is None else f'{count:,} deleted'}"

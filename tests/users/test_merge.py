@@ -11,6 +11,8 @@ from sqlalchemy import Engine, MetaData, Table, inspect, or_, select
 
 from aura_cli.db.engine import is_sqlite, reading, writing
 from aura_cli.db.shared import users
+from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY
+from aura_cli.sandbox.generation import PRO_MONTHLY
 from aura_cli.users import merging
 from tests.parts.program import Aura
 from tests.users.lives import BOB, CUSTOMER, DID, EMAIL, Life, life_of
@@ -203,3 +205,16 @@ def test_links_of_merged_people(life: Life) -> None:
         for said in ({"userId": life.ada}, {"privyUserId": DID}):
             assert customers.candidates(connection, Customer("cus_New", metadata=said)) == [life.bob]
         assert customers.known(connection, [life.ada]) == {life.bob}
+
+
+def test_reconcile_knows_the_alias(life: Life) -> None:
+    """A customer whose metadata names Ada, and whom nobody is linked to, is linked to the person that she was merged into."""
+    life.sql("UPDATE users SET stripe_customer_id = NULL")
+    life.sql(f"DELETE FROM {life.ops('customer_links')}")
+    assert life("merge", life.ada, life.bob, "--apply").exit == 0
+    bought = {"customer": CUSTOMER, "items[0][price]": PRO_MONTHLY.id}
+    life.privy.post(f"{life.addresses.stripe}/v1/subscriptions", data=bought, auth=(STRIPE_SECRET_KEY, "")).raise_for_status()
+    life.privy.delete(f"{life.addresses.stripe}/v1/customers/{BOB.customer}", auth=(STRIPE_SECRET_KEY, "")).raise_for_status()
+    found = life("reconcile", "--json", group="subscriptions").json["drift"]
+    (link,) = [one for one in found if one["kind"] == "unknown_customer"]
+    assert (link["user"], link["after"]) == (life.bob, {"stripe_customer_id": CUSTOMER})
