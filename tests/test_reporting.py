@@ -142,6 +142,16 @@ def test_without_an_address_nothing_happens() -> None:
     assert SILENT.check_in("x", "ok", id="given") == "given"
 
 
+def test_a_run_without_an_error_does_not_pay(aura: Aura, sqlite_database: str) -> None:
+    """With a DSN, too: Sentry's SDK is not imported, and an error that is told to the person is nothing to report."""
+    env = {**aura.environment, "DATABASE_URL": sqlite_database, "NEXT_PUBLIC_SENTRY_DSN": "http://public@127.0.0.1:9/1"}
+    assert aura("db", "upgrade", env=env).exit == 0
+    for words, code in ((["users", "list"], 0), (["users", "show", "nobody@example.com"], 5), (["users", "nonsense"], 2)):
+        script = f"import sys; from aura_cli import app; assert app.run({words!r}) == {code}; sys.exit('sentry_sdk' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", script], cwd=aura.work, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 def test_a_report_that_cannot_be_sent_hides_nothing() -> None:
     """A wrong or unreachable address is passed over in silence: the error itself is what counts."""
     for dsn in ("no address at all", "http://public@127.0.0.1:9/1"):

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from aura_cli.console import Console, dump
-from aura_cli.environment.variables import VARIABLES
 from aura_cli.errors import UsageError
 from aura_cli.integrations.catalogue import load
 from aura_cli.sandbox.credentials import PROVIDER_FILES, Addresses, environment
@@ -35,7 +34,7 @@ STAND_INS = {  # by their names in `Addresses`: what each stands in for
     "vercel": "Vercel",
 }
 
-_CLIENTS = ("_CLIENT_ID", "_CLIENT_SECRET")  # of providers: the web app's, too
+_NOT_DEPLOYED = ("AURA_", "VERCEL_")  # how names begin that the web app knows nothing of
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def opened(sandbox: Sandbox, *, fill: bool = True) -> Iterator[tuple[dict[str, s
         with running(population, faults=sandbox.faults, ports=sandbox.ports, webhook_url=delivered, redis=redis) as addresses:
             write(load().providers, addresses.providers, home / PROVIDER_FILES)
             variables = environment(addresses, home, url)
-            plant(addresses.vercel, {name: text for name, text in variables.items() if name in VARIABLES or name.endswith(_CLIENTS)})
+            plant(addresses.vercel, {name: text for name, text in variables.items() if not name.startswith(_NOT_DEPLOYED)})
             yield variables, population, addresses
 
 
