@@ -6,7 +6,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from aura_cli.db.location import database_url, host_of
-from aura_cli.environment.variables import OURS, VARIABLES, Need, loopback, wrong_with
+from aura_cli.environment.variables import OURS, VARIABLES, Need, address, loopback, wrong_with
 from aura_cli.errors import ConfigurationError
 from aura_cli.reporting import rate
 from aura_cli.settings import KNOWN, LOOPBACK_HOSTS, Environment, Setting, Settings
@@ -135,9 +135,10 @@ def _of_environment(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _local(settings: Settings) -> Iterator[tuple[str, str]]:
     """What leads to this machine, though somebody else's service is meant, or everybody's links."""
-    for name in (*OURS, "UPSTASH_REDIS_REST_URL", "NEXT_PUBLIC_APP_URL"):
+    addresses = [name for name, look in OURS.items() if look is address and name != "AURA_FORWARD_URL"]
+    for name in (*addresses, "UPSTASH_REDIS_REST_URL", "NEXT_PUBLIC_APP_URL"):
         text = settings.get(name)
-        if text and name != "AURA_FORWARD_URL" and not wrong_with(name, text) and loopback(urlsplit(text).hostname or ""):
+        if text and not wrong_with(name, text) and loopback(urlsplit(text).hostname or ""):
             yield name, "leads to this machine, and this is production"
 
 

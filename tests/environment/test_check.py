@@ -105,6 +105,7 @@ def test_what_does_not_fit_together(tmp_path: Path, changes: dict[str, str], nam
 def test_a_production_that_leads_to_this_machine(tmp_path: Path) -> None:
     """A left-over of somebody's tests."""
     changes = {"AURA_ENV": "production", "STRIPE_SECRET_KEY": "sk_live_environment0000000", "STRIPE_API_BASE": "http://127.0.0.1:4010"}
+    changes |= {"AURA_FORWARD_URL": "http://127.0.0.1:3000/api/webhooks/stripe"}  # the web app may well run beside us
     wrong = found(tmp_path, **changes, NEXT_PUBLIC_APP_URL="http://localhost:3000", DATABASE_URL=f"sqlite:///{tmp_path}/aura.db")
     assert {name: state for name, (state, _) in wrong.items()} == dict.fromkeys(
         ("DATABASE_URL", "NEXT_PUBLIC_APP_URL", "STRIPE_API_BASE"), State.INCONSISTENT
