@@ -28,8 +28,9 @@ class Room(Protocol):
 class Holding:
     """Rows of `table` that are about a person, by the condition `whose`.
 
-    `hidden` columns hold secrets, which nobody takes out. An erasure deletes the rows, or with `becomes` sets these columns in them, for
-    what has to stay without its person; empty: it leaves them as they are, because they tell of ids and money alone.
+    `hidden` columns hold secrets, which nobody takes out; nor is it told which operator did something. An erasure deletes the rows, or
+    with `becomes` sets these columns in them, for what has to stay without its person; empty: it leaves them as they are, because they
+    tell of ids and money alone.
     """
 
     table: Table
@@ -38,7 +39,7 @@ class Holding:
     becomes: Mapping[str, Any] | None = None
 
     def rows(self, connection: Connection, person: Person) -> Iterator[tuple[str, Row]]:
-        columns = [column for column in self.table.c if column.name not in self.hidden]
+        columns = [column for column in self.table.c if column.name not in (*self.hidden, "operator")]
         found = select(*columns).where(self.whose(connection, person))
         for row in connection.execute(found, execution_options={"yield_per": ROWS_AT_ONCE}):
             yield self.table.name, dict(row._mapping)

@@ -149,10 +149,10 @@ def erase(
     from aura_cli.users import erasing
 
     runtime: Runtime = ctx.obj
+    runtime.check_binding()
     person = _person(runtime, who)
     planned = erasing.foresee(runtime.engine, runtime.persons, person, runtime.elsewhere)
     if not apply or runtime.options.dry_run:
-        runtime.check_binding()
         runtime.console.result(planned, lambda: _plan_lines(planned))
         return
     if planned.living and not even_subscribed:
@@ -167,10 +167,14 @@ def erase(
     at_privy = _wanted(runtime, privy, f"Delete {len(planned.dids)} login(s) at Privy, too?", "--privy")
     runtime.console.confirm("Erase this person for good?")
     runtime.authorise(sum(planned.rows.values()))
+    stripe_service, privy_service = (
+        runtime.stripe if at_stripe else None,
+        runtime.privy if at_privy else None,
+    )  # raises before anything is done
     with lease(runtime.engine, f"{erasing.LEASE} {person.id}"):
         revoked = runtime.elsewhere.revoke(person)
-        stripe_gone = erasing.delete_at_stripe(runtime.stripe, planned.customers) if at_stripe else None
-        privy_gone = erasing.delete_at_privy(runtime.privy, planned.dids) if at_privy else None
+        stripe_gone = erasing.delete_at_stripe(stripe_service, planned.customers) if stripe_service else None
+        privy_gone = erasing.delete_at_privy(privy_service, planned.dids) if privy_service else None
         outside = erasing.Outside(*revoked, stripe_gone, privy_gone)
         done = erasing.erase(runtime.engine, runtime.persons, planned, runtime.settings.operator, outside, runtime.elsewhere)
     _hand_over(runtime, done, receipt)

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
+from aura_cli.db.engine import writing
+from aura_cli.db.types import TIME_TEXT
+from aura_cli.outbox.tables import outbox as outbox_table
 from aura_cli.sandbox.credentials import PRIVY_APP_ID, PRIVY_APP_SECRET, STRIPE_SECRET_KEY
 from aura_cli.sandbox.generation import PRO_MONTHLY
 from tests.parts.program import Aura
@@ -169,6 +173,24 @@ def test_asks_and_refuses(life: Life) -> None:
     assert (at_privy(life), "deleted" in at_stripe(life)) == (200, False)
     assert life("erase", "nobody@example.com").exit == 5
     assert life("erase", "nobody").exit == 2
+
+
+def test_a_mail_on_its_way(life: Life) -> None:
+    """While a mail to her is being sent, alone or with those of others, nothing is erased; a batch that waits goes on without her."""
+    outbox = life.ops("outbox")
+    mine = f"UPDATE {outbox} SET state = 'sending', lease_expires_at = :until WHERE kind = 'mail' AND key LIKE '%{MARKER}'"
+    until = datetime.now(UTC) + timedelta(minutes=5)
+    life.sql(mine, until=until.strftime(TIME_TEXT) if life.engine.dialect.name == "sqlite" else until)
+    refused = life("erase", EMAIL, *HERE)
+    assert (refused.exit, "on its way" in refused.err) == (6, True)
+    ids = [life.value(f"SELECT id FROM {life.ops('mails')} WHERE key = :key", key=f"welcome:{word}") for word in (MARKER, "bob")]
+    batch: dict[str, Any] = {"mails": [str(one) for one in ids]}
+    for payload, code in (({**batch, "request": {"body": MARKER}}, 6), (batch, 0)):
+        with writing(life.engine) as connection:
+            waits = {"payload": payload, "state": "pending", "lease_expires_at": None}
+            connection.execute(outbox_table.update().where(outbox_table.c.key == f"welcome:{MARKER}").values(waits))
+        assert life("erase", EMAIL, *HERE).exit == code
+    assert life.value(f"SELECT count(*) FROM {outbox} WHERE kind = 'mail'") == 2
 
 
 def test_a_person_is_asked(life: Life) -> None:

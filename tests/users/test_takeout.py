@@ -40,6 +40,7 @@ def test_everything_of_one_person(life: Life, tmp_path: Path) -> None:
         assert len(json.loads((folder / f"{name}.json").read_text())) == count
     assert "bob" not in whole.lower()
     assert "person2@" not in whole
+    assert "tester" not in whole + page  # who did it is a colleague's own
     assert not [secret for secret in SECRETS if secret in whole + page]
     assert "<h2>voice settings</h2>" in page
     assert "marker&#x27;s agent" in page
