@@ -21,7 +21,7 @@ export PIP_ROOT_USER_ACTION := ignore
 unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all bench lint format docs build lock clean bytecode
+.PHONY: help demo test test-all bench lint format docs pictures build lock clean bytecode
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ format: .venv/dev.stamp  ## let ruff mend what it can
 
 docs: .venv/dev.stamp  ## write the parts of README.md that the program knows
 	@$(BIN)/python -m tests.parts.reference
+
+pictures: .venv/dev.stamp  ## draw the pictures of README.md
+	@$(BIN)/python -m tests.parts.pictures
 
 build: .venv/dev.stamp  ## wheel and source distribution in dist/
 	@$(BIN)/python -m hatchling build
