@@ -130,7 +130,7 @@ def test_examples_are_commands_that_parse(words: str) -> None:
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_helps_fit_the_terminal(aura: Aura, width: int) -> None:
     """No line of any help is wider than the terminal; nothing but text in it."""
-    for words in ("", *(word for leaf in LEAVES for word in [leaf])):
+    for words in ("", *LEAVES):
         with root().make_context("aura", [], resilient_parsing=True, terminal_width=width) as top:
             command = LEAVES[words].command if words else root()
             with command.make_context(f"aura {words}".strip(), [], parent=top, resilient_parsing=True) as context:
@@ -138,9 +138,31 @@ def test_helps_fit_the_terminal(aura: Aura, width: int) -> None:
         assert "\x1b" not in text
         too_wide = [line for line in text.splitlines() if len(line) > width and len(line.split()) > 2 and "Usage" not in line]
         assert not too_wide, words
-    done = aura("help", "users", "list", env={"COLUMNS": str(width)})
-    assert done.out == aura("users", "list", "--help", env={"COLUMNS": str(width)}).out == aura("users", "list", "-h").out or width != 100
+    env = {"COLUMNS": str(width)}
+    done = aura("help", "users", "list", env=env)
+    assert done.out == aura("users", "list", "--help", env=env).out == aura("users", "list", "-h", env=env).out
     assert (done.exit, max(map(len, done.out.splitlines())) <= width) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("usrs list", "'users'"),
+        ("users lst", "'list'"),
+        ("integrations refrsh", "'refresh'"),
+        ("webhooks endpoints enabel", "'enable'"),
+        ("users list --jsn", "'--json'"),
+        ("db upgrade --dryrun", "'--dry-run'"),
+        ("users list --formt csv", "--format"),
+        ("integrations providers slak", "slack"),
+        ("cron run reconcil", "reconcile"),
+    ],
+)
+def test_did_you_mean(aura: Aura, words: str, meant: str) -> None:
+    """A slip in a command, a verb, an option (the global ones too), a provider or a job leads to what there is."""
+    done = aura(*words.split())
+    assert done.exit in (2, 5), done.err
+    assert re.search(rf"(Did you mean|Possible options:?) ?.*{meant}", done.err, re.DOTALL), done.err
 
 
 def test_every_command_stands_in_a_group() -> None:
