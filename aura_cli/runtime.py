@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Engine
 
     from aura_cli.cron.listing import Listed
+    from aura_cli.cron.notices import Notices
     from aura_cli.db.binding import Identity
     from aura_cli.integrations.catalogue import Catalogue
     from aura_cli.integrations.wire import Wire
@@ -151,6 +152,13 @@ class Runtime:
 
         plans = (lambda price: described(self.stripe, price)) if self.settings.stripe_mode else unnamed
         return Mailing.of(self.engine, self.settings, plans)
+
+    @property
+    def notices(self) -> Notices | None:
+        """Who delivers the operators' alerts; None where nobody is to be told."""
+        from aura_cli.cron.notices import Notices
+
+        return Notices.of(self.settings)
 
     def postboxes(self) -> list[Postbox]:
         """What the listener takes beside Stripe's events, as far as it is configured. Raises ConfigurationError where it cannot be."""

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from aura_cli.cron.conducting import Conductor
 from aura_cli.cron.jobs import SINGLE, Job
@@ -13,17 +13,17 @@ from aura_cli.cron.work import Surroundings
 from aura_cli.errors import AuraError
 from aura_cli.settings import Settings
 
-_SKEW = timedelta(minutes=2)  # between the database's clock, by which runs begin, and ours
+_FRESH_SECONDS = 120.0  # between two of a job's minutes are five of them
 Open = Callable[[], AbstractContextManager[Surroundings]]
 
 
 def beside(settings: Settings, surroundings: Open, clock: Callable[[], datetime]) -> Scheduler:
     """Of the jobs those that are configured; what `surroundings` gives is opened and closed with each run."""
 
-    def start(job: Job, minute: datetime, stop: threading.Event) -> None:
+    def start(job: Job, stop: threading.Event) -> None:
         with surroundings() as at:
             try:
-                outcome = Conductor(job, at, How(stop=stop, since=minute - _SKEW)).run()
+                outcome = Conductor(job, at, How(stop=stop, fresh=_FRESH_SECONDS)).run()
             except AtWork:  # another of several such processes has it
                 return
             except AuraError as error:  # settings that cannot be read

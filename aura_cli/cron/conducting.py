@@ -44,6 +44,8 @@ class Conductor:
         if self.how.told:
             self._end(outcome.ran)
             self._alert(self._changed(outcome))
+            if outcome.number:
+                self._carry_notices()
         if metrics_file:
             r = outcome.ran
             lines = metrics.text(r.job, self.at.clock(), r.duration_s, r.exit_code, r.counts, outcome.last_success)
@@ -96,7 +98,7 @@ class Conductor:
             reporter.message(f"{self.job.name} failed: {outcome.trouble.kind}", where, {**ran.counts, "why": ran.error})
 
     def _changed(self, outcome: Outcome) -> Alert | None:
-        """What there is to tell: the job fares otherwise than the last time, or found something new."""
+        """What there is to tell: the job fares otherwise than the last time."""
         ran = outcome.ran
         if ran.exit_code in BROKEN_OFF:
             return None
@@ -104,9 +106,21 @@ class Conductor:
         before = self._mark(now if not outcome.number else None)
         if before is None and outcome.before:
             before = _state(outcome.before.exit_code or 0, outcome.before.error)
-        if now != (before or ""):
-            return self._alert_of(_subject(ran), _lines(ran, outcome), key)
-        return self._alert_of(f"{self.job.name}: something changed", outcome.news, key) if outcome.news else None
+        return self._alert_of(_subject(ran), _lines(ran, outcome), key) if now != (before or "") else None
+
+    def _carry_notices(self) -> None:
+        """What rooms asked to be told meanwhile goes along; what does not get there is tried again by a later run, or a listener."""
+        from aura_cli.cron.notices import Notices
+        from aura_cli.outbox.carrying import Carrier
+
+        if notices := Notices.of(self.at.settings):
+            try:
+                carried = Carrier(self.at.engine, notices, reporter=self.at.reporter).once(self.how.stop)
+            except Exception as error:  # noqa: BLE001 (the job has been done)
+                self.at.console.warn(f"The alerts that wait could not be sent: {type(error).__name__}")
+                return
+            for trouble in {one.error for one in carried if one.error}:
+                self.at.console.warn(trouble)
 
     def _mark(self, state: str | None) -> str | None:
         """What was told of a run that nothing could be noted of; `state` takes its place, None takes it away."""
@@ -146,7 +160,6 @@ def _subject(ran: Ran) -> str:
 
 def _lines(ran: Ran, outcome: Outcome) -> Iterator[str]:
     yield from filter(None, (ran.hint,))
-    yield from outcome.news
     counted = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in ran.counts.items() if number)
     yield f"Exit {ran.exit_code} after {ran.duration_s:.1f} s, begun at {ran.started_at:%Y-%m-%d %H:%M:%S} UTC"
     yield from filter(None, (counted,))

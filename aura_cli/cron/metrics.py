@@ -33,10 +33,10 @@ def write(path: Path, lines: Iterator[str]) -> None:
     draft = path.with_name(f".{path.name}.{token_hex(4)}")  # not *.prom: nobody reads it
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _READABLE), "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), _READABLE)
             file.write("".join(f"{line}\n" for line in lines))
             file.flush()
             os.fsync(file.fileno())
+        draft.chmod(_READABLE)  # whatever the umask took away
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)

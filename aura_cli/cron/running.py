@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from aura_cli.cron import history
 from aura_cli.cron.history import Run
@@ -18,6 +18,7 @@ from aura_cli.cron.work import Done, Surroundings
 from aura_cli.db.engine import reading, writing
 from aura_cli.db.failures import forget_details, translate
 from aura_cli.db.leases import RENEW_SECONDS, Lease, lease
+from aura_cli.db.types import utc_now
 from aura_cli.errors import AttentionNeeded, AuraError, ConflictError, PartialFailure, UnreachableError
 
 _LOOK_SECONDS = 1.0
@@ -32,7 +33,7 @@ class AtWork(ConflictError):
 class How:
     """`seconds` it may take (None: the job's own), whether it `waits` for who is at it, whether nothing handled is right this time.
 
-    `told`: check-ins and alerts go out; `stop` ends it at a safe point; not where somebody began it at `since` or later.
+    `told`: check-ins and alerts go out; `stop` ends it at a safe point; not where somebody began it in the last `fresh` seconds.
     """
 
     seconds: float | None = None
@@ -40,7 +41,7 @@ class How:
     nothing_is_right: bool = False
     told: bool = True
     stop: threading.Event = field(default_factory=threading.Event)
-    since: datetime | None = None
+    fresh: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,6 @@ class Outcome:
     cause: BaseException | None = None
     trouble: AuraError | None = None
     before: Run | None = None
-    news: tuple[str, ...] = ()
     last_success: datetime | None = None
     number: int = 0
 
@@ -103,7 +103,7 @@ def perform(job: Job, at: Surroundings, how: How, begun: Callable[[Begun], None]
             well = history.well_before(connection, job.name)
     took, hint = round(monotonic() - clock, 3), trouble.hint if trouble else ""
     ran = Ran(job.name, code, started, took, done.counts, error, hint, done.steps)
-    return Outcome(ran, cause, trouble, before, done.news, well.finished_at if well else None, number)
+    return Outcome(ran, cause, trouble, before, well.finished_at if well else None, number)
 
 
 def _hold(stack: ExitStack, engine: Engine, job: Job, how: How, until: float) -> Lease:
@@ -125,12 +125,12 @@ def _hold(stack: ExitStack, engine: Engine, job: Job, how: How, until: float) ->
 
 
 def _require_due(engine: Engine, job: Job, how: How) -> None:
-    """Of several who wait for the same minute one does it. Raises AtWork."""
-    if how.since is None:
+    """Of several who wait for the same minute one does it, whatever their clocks say: the database's counts. Raises AtWork."""
+    if not how.fresh:
         return
     with reading(engine) as connection:
-        newest = history.newest(connection, job.name)
-    if newest and newest.started_at >= how.since:
+        newest, now = history.newest(connection, job.name), connection.execute(select(utc_now())).scalar_one()
+    if newest and (now - newest.started_at).total_seconds() < how.fresh:
         raise AtWork(f"{job.name} was begun at {newest.started_at:%H:%M:%S} UTC by somebody else")
 
 
@@ -182,7 +182,7 @@ def _in_turn(job: Job, at: Surroundings, how: How, limit: Limit) -> Done:
         if not all(at.settings.get(name) or at.settings.secret(name) for name in step.needs):
             continue
         try:
-            outcome = perform(step, at, replace(how, seconds=min(step.seconds, limit.left), waits=False, since=None))
+            outcome = perform(step, at, replace(how, seconds=min(step.seconds, limit.left), waits=False, fresh=0.0))
         except AtWork:  # it is being done
             continue
         ran.append(outcome.ran)

@@ -13,12 +13,12 @@ GRACE = 10.0  # seconds in which a job comes to a safe point, once all has to en
 _LOOK_SECONDS = 20.0  # a clock that is set, and a machine that slept, are noticed by then
 _MINUTE = timedelta(minutes=1)
 
-Start = Callable[[Job, datetime, threading.Event], None]
+Start = Callable[[Job, threading.Event], None]
 
 
 @dataclass
 class Scheduler:
-    """Starts each of `jobs` in its minutes: `start` does one, in a thread of its own, and is told the minute and what stops it.
+    """Starts each of `jobs` in its minutes: `start` does one, in a thread of its own, until what it is given stops it.
 
     A job that is still at work when it is due again is left to it. Nothing that was missed is made up for.
     """
@@ -34,7 +34,7 @@ class Scheduler:
         for job in self.jobs:
             busy = self._at_work.get(job.name)
             if job.schedule.takes(minute) and not (busy and busy.is_alive()):
-                thread = threading.Thread(target=self.start, args=(job, minute, self.stop), name=f"cron {job.name}", daemon=True)
+                thread = threading.Thread(target=self.start, args=(job, self.stop), name=f"cron {job.name}", daemon=True)
                 self._at_work[job.name] = thread
                 thread.start()
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aura_cli.transport import Service
     from aura_cli.vault.keyring import KeyRing
 
-RETENTION = {"runs": 90, "webhooks": 90, "chat": 90, "plans": 90, "mail": 365}  # days
+RETENTION = {"runs": 90, "alerts": 90, "webhooks": 90, "chat": 90, "plans": 90, "mail": 365}  # days
 
 
 class Surroundings(Protocol):
@@ -62,11 +62,10 @@ class Surroundings(Protocol):
 
 @dataclass(frozen=True)
 class Done:
-    """A job that came to its end: what it handled, what it leaves to be done, what is new and worth telling, the jobs it did in turn."""
+    """A job that came to its end: what it handled, what it leaves to be done, the jobs it did in turn."""
 
     counts: Mapping[str, int]
     left: AuraError | None = None
-    news: tuple[str, ...] = ()
     steps: tuple[Ran, ...] = ()
 
 
@@ -134,7 +133,7 @@ def refresh_tokens(at: Surroundings, limit: Limit) -> Done:
         connections = connection.execute(select(func.count()).select_from(integrations)).scalar_one()
     numbers = _numbers(done, "due", "refreshed", "failing", "at_fault", "needs_consent", "unreadable", "cooling", "stopped", "busy")
     counts = {"connections": connections, **numbers, "revoked": revoked, "unrevoked": unrevoked}
-    return Done(counts, _unrefreshed(done), tuple(_changed(done)))
+    return Done(counts, _unrefreshed(done))
 
 
 def retry_emails(at: Surroundings, limit: Limit) -> Done:
@@ -177,7 +176,7 @@ def backfill_webhooks(at: Surroundings, limit: Limit) -> Done:
 def prune(at: Surroundings, limit: Limit) -> Done:
     """What is old and settled leaves, each room's after its own time; the day's figures are kept before."""
     from aura_cli.chat import pruning as chat
-    from aura_cli.cron import history
+    from aura_cli.cron import history, notices
     from aura_cli.drift import pruning as drift
     from aura_cli.insight.figures import keep_where_possible
     from aura_cli.mail import pruning as mail
@@ -193,7 +192,8 @@ def prune(at: Surroundings, limit: Limit) -> Done:
     sent = mail.prune(at.engine, before["mail"], now, operator, apply=True)
     limit.tick()
     counts |= {"sessions": said.sessions, "messages": said.messages, "mails": sent.mails, "mail_events": sent.events}
-    return Done({**counts, "plans": drift.prune(at.engine, before["plans"]), "runs": history.prune(at.engine, before["runs"])})
+    counts |= {"plans": drift.prune(at.engine, before["plans"]), "alerts": notices.prune(at.engine, before["alerts"])}
+    return Done({**counts, "runs": history.prune(at.engine, before["runs"])})
 
 
 def doctor(at: Surroundings, limit: Limit) -> Done:
@@ -225,21 +225,17 @@ def _keeper(at: Surroundings) -> Keeper:
 
 
 def _unrefreshed(done: Refreshed) -> AuraError | None:
+    from aura_cli.insight.finding import counted
+
     if done.failing or done.at_fault:
         hint = "They are tried again; aura integrations list --health failing"
-        return PartialFailure(f"{done.failing + done.at_fault:,} connections could not be refreshed", hint)
+        return PartialFailure(f"{counted(done.failing + done.at_fault, 'connection')} could not be refreshed", hint)
     if not done.needs_a_person:
         return None
-    numbers = {"have to be connected anew": done.needs_consent, "cannot be opened by any key here": done.unreadable}
-    parts = [f"{number:,} connections {what}" for what, number in numbers.items() if number]
+    numbers = {"to be connected anew": done.needs_consent, "that no key here opens": done.unreadable}
+    parts = [f"{counted(number, 'connection')} {what}" for what, number in numbers.items() if number]
     parts += [f"{', '.join(done.stopped_providers)} is misconfigured or down"] if done.stopped_providers else []
     return AttentionNeeded("; ".join(parts), "See: aura integrations list --health needs_consent")
-
-
-def _changed(done: Refreshed) -> list[str]:
-    """What became worse, or well again, in this very run."""
-    told = [f"{one.provider} of {one.user}: {one.change}{f' ({one.error})' if one.error else ''}" for one in done.troubles if one.change]
-    return [*told, *(f"{name}: well again" for name in done.recovered_providers)]
 
 
 def _numbers(done: Any, *names: str) -> dict[str, int]:

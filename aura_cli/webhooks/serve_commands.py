@@ -202,7 +202,7 @@ def _deliverers(runtime: Runtime) -> list[Deliverer]:
     counting = Counting.of(runtime.settings)
     if counting and runtime.settings.stripe_mode:
         counting.invoice_of = partial(invoice_of, runtime.stripe)
-    possible = (Forwarding.of(runtime.engine, runtime.settings), runtime.mailing, counting)
+    possible = (Forwarding.of(runtime.engine, runtime.settings), runtime.mailing, counting, runtime.notices)
     return [one for one in possible if one]
 
 
