@@ -187,7 +187,7 @@ class Settings:
         environ = os.environ if environ is None else environ
         _check_environment(environ.get("AURA_ENV"), environment)
         home = Path(environ["AURA_HOME"]) if environ.get("AURA_HOME") else _default_home(environ)
-        operator = environ.get("AURA_OPERATOR") or environ.get("USER") or environ.get("LOGNAME") or f"uid {os.getuid()}"
+        operator = environ.get("AURA_OPERATOR") or environ.get("USER") or environ.get("LOGNAME") or f"uid {_uid()}"
         values = {name: Setting(text, ENVIRONMENT) for name, text in environ.items() if _is_setting(name)}
         paths = [] if environ.get("AURA_ENV") == SANDBOX else _files(cwd or _working_directory(), environment, env_file)
         outer = dict(environ)
@@ -306,7 +306,7 @@ def _default_home(environ: Mapping[str, str]) -> Path:
     if environ.get("XDG_DATA_HOME"):
         return Path(environ["XDG_DATA_HOME"]) / "aura"
     home = environ.get("HOME") or environ.get("USERPROFILE")
-    return Path(home) / ".local" / "share" / "aura" if home else Path(tempfile.gettempdir()) / f"aura-{os.getuid()}"
+    return Path(home) / ".local" / "share" / "aura" if home else Path(tempfile.gettempdir()) / f"aura-{_uid()}"
 
 
 def _files(cwd: Path, environment: str | None, env_file: Path | None) -> list[Path]:
@@ -333,14 +333,23 @@ def _is_file(path: Path) -> bool:
     return os.path.exists(path) and not path.is_dir()  # noqa: PTH110 (False where we may not look)
 
 
+def _has_modes() -> bool:
+    """Whether the mode of a file says who may write it: not on Windows, where there are no users' numbers either."""
+    return hasattr(os, "getuid")
+
+
+def _uid() -> int:
+    return os.getuid() if _has_modes() else 0
+
+
 def _read(path: Path, outer: Mapping[str, str]) -> dict[str, str]:
     """What a file says; `outer` (environment, stronger files) counts where its values name others."""
     try:
         with path.open(encoding="utf-8") as file:
             facts = os.fstat(file.fileno())
-            if facts.st_uid not in (os.getuid(), 0):  # what root wrote needs no distrust
-                raise ConfigurationError(f"{path} belongs to another user and is not read", f"chown {os.getuid()} {path}")
-            if facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            if facts.st_uid not in (_uid(), 0):  # what root wrote needs no distrust
+                raise ConfigurationError(f"{path} belongs to another user and is not read", f"chown {_uid()} {path}")
+            if _has_modes() and facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise ConfigurationError(f"{path} can be written by others and is not read", f"chmod 600 {path}")
             return dotenv.expand(dotenv.parse(file.read()), outer)
     except OSError as error:

@@ -107,3 +107,32 @@ def test_streams_that_are_gone(sandbox: tuple[Aura, Mapping[str, str]], words: s
     assert done.returncode == usual.exit, done.stderr
     assert b"Traceback" not in done.stderr
     assert b"Broken pipe" not in done.stderr
+
+
+ELSEWHERE = """
+import os, sys
+for name in "getuid geteuid getgid getegid fchown chown fork mkfifo getpgid setsid killpg getlogin".split():
+    if hasattr(os, name): delattr(os, name)
+sys.modules.update(dict.fromkeys("fcntl pwd grp termios tty pty resource curses readline".split()))
+from aura_cli.app import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_where_posix_ends(aura: Aura) -> None:
+    """What only POSIX has is not needed to start, to read a `.env` file, to work on the embedded database, and to install completion."""
+    (aura.work / ".env.local").write_text("AURA_ENV=development\nDATABASE_URL=sqlite:///mine.db\n")
+    (aura.work / ".env.local").chmod(0o666)  # as every file is on Windows
+    env = {**aura.environment, "HOME": "", "USERPROFILE": str(aura.directory / "home"), "AURA_HOME": ""}
+    for words in (
+        "--help",
+        "db upgrade",
+        "users list",
+        "integrations providers slack",
+        "completions install powershell",
+        "doctor --offline",
+    ):
+        command = [sys.executable, "-c", ELSEWHERE, *words.split()]
+        done = subprocess.run(command, cwd=aura.work, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 3), (words, done.stderr)
+    assert (aura.directory / "home" / ".config" / "powershell" / "aura.ps1").is_file()
