@@ -23,6 +23,9 @@ from tests.parts.program import Aura
         ("DATABASE_URL", "postgresql://aura:Canary@[::1/aura", "****"),
         ("DATABASE_URL", "Canary", "****"),
         ("DATABASE_URL", "sqlite:////var/lib/aura.db", "sqlite:////var/lib/aura.db"),
+        ("UPSTASH_REDIS_REST_URL", "rediss://default:Canary@redis.example.test:6379", "rediss://****@redis.example.test:6379"),
+        ("NEXT_PUBLIC_SENTRY_DSN", "https://public@sentry.example.test/1", "https://public@sentry.example.test/1"),
+        ("FROM_EMAIL", "sk_live_Canary0000000000", "sk_live_****"),
         ("NEXT_PUBLIC_APP_URL", "https://aura.example.test", "https://aura.example.test"),
     ],
 )  # fmt: skip
