@@ -1,10 +1,12 @@
 """Whether everything is set that is needed, well-formed, and all of one environment; no finding ever holds a value."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from aura_cli import dotenv
 from aura_cli.db.location import database_url, host_of
 from aura_cli.environment.variables import OURS, VARIABLES, Need, address, loopback, wrong_with
 from aura_cli.errors import ConfigurationError
@@ -15,6 +17,7 @@ from aura_cli.vault.keyring import KeyRing
 from aura_cli.webhooks.signature import secrets_of
 
 _NONE = Setting("", "")
+_NEAR = 0.85  # how much alike two names are, of 1
 
 
 class State(StrEnum):
@@ -54,14 +57,15 @@ def check(settings: Settings, clients: Mapping[str, str]) -> list[Finding]:
     ours = [name for name in KNOWN if name not in VARIABLES and name in (settings.values.keys() | contradicting.keys())]
     theirs = sorted(name for pair in clients.items() if settings.values.keys() & {*pair} for name in pair)
     names = dict.fromkeys([*VARIABLES, *ours, *theirs, *settings.ignored])
-    return [_finding(settings, name, wrong.get(name), contradicting.get(name)) for name in names]
+    misspelt = _misspelt(settings, [name for name in VARIABLES if name not in settings.values])
+    return [_finding(settings, name, wrong.get(name), contradicting.get(name), misspelt.get(name, "")) for name in names]
 
 
 def need_of(name: str) -> Need:
     return VARIABLES[name].need if name in VARIABLES else Need.OPTIONAL
 
 
-def _finding(settings: Settings, name: str, wrong: str | None, contradiction: str | None) -> Finding:
+def _finding(settings: Settings, name: str, wrong: str | None, contradiction: str | None, misspelt: str) -> Finding:
     need, setting = need_of(name), settings.values.get(name)
     source = setting.source if setting else None
     if wrong:
@@ -74,7 +78,20 @@ def _finding(settings: Settings, name: str, wrong: str | None, contradiction: st
         return Finding(name, State.IGNORED, need, "does not come from where its credential comes from")
     without = VARIABLES[name].without
     state = {Need.REQUIRED: State.MISSING, Need.DEGRADES: State.DEGRADED}.get(need, State.ABSENT)
-    return Finding(name, state, need, f"is not set: {without}" if without else "is not set")
+    return Finding(name, state, need, f"is not set{misspelt}{f': {without}' if without else ''}")
+
+
+def _misspelt(settings: Settings, missing: Sequence[str]) -> dict[str, str]:
+    """What in the files may be meant by a variable that is not set: names there that nobody reads and that are nearly its own."""
+    from difflib import get_close_matches
+
+    found: dict[str, str] = {}
+    for path in filter(Path.is_file, map(Path, settings.looked_in)):
+        for name in dotenv.parse(path.read_text(encoding="utf-8")):  # settings have read it: it can be
+            near = get_close_matches(name.upper(), missing, 1, _NEAR)
+            if near and name not in settings.values and name not in KNOWN and name not in VARIABLES:
+                found.setdefault(near[0], f", and {path.name} has {name}, which nobody reads")
+    return found
 
 
 def _malformed(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -143,6 +143,21 @@ def test_the_command(aura: Aura) -> None:
     assert listed["STRIPE_WEBHOOK_SECRET"]["state"] == "ok"
 
 
+def test_a_name_that_is_misspelt(aura: Aura) -> None:
+    """What is missing and what nobody reads are brought together; other programs' names are left alone."""
+    file = aura.work / ".env.local"
+    file.write_text(
+        dotenv_of({**COMPLETE, "STRIPE_WEBHOOK_SECRET": ""}) + "STRIPE_WEBHOOK_SECRETS=x\nstripe_price_id=x\nSOMETHING_ELSE=x\n"
+    )
+    file.chmod(0o600)
+    found = {one["name"]: (one["state"], one["detail"]) for one in aura("env", "check", "--json").json["findings"] if one["state"] != "ok"}
+    assert found["STRIPE_WEBHOOK_SECRET"] == (
+        "missing", "is not set, and .env.local has STRIPE_WEBHOOK_SECRETS, which nobody reads: every payment goes unnoticed",
+    )  # fmt: skip
+    assert found["STRIPE_PRICE_ID"] == ("absent", "is not set, and .env.local has stripe_price_id, which nobody reads")
+    assert "SOMETHING_ELSE" not in str(found)
+
+
 def test_a_client_of_another_program_is_nobody_s_trouble(aura: Aura) -> None:
     """Half a client of a provider that nobody has heard of, out of the environment."""
     done = aura("env", "check", "--json", env={**COMPLETE, "SOMETHING_CLIENT_ID": "x", "SLACK_CLIENT_ID": "x"})
