@@ -17,7 +17,7 @@ from aura_cli.errors import AuraError, ServiceError, UnreachableError
 from aura_cli.reporting import SILENT
 
 _MARKS = "cron"  # the folder in AURA_HOME
-_NUMBER = re.compile(r"[0-9][0-9,.]*")
+_NUMBER = re.compile(r"[0-9][0-9,.]*( \w+?)?(?=s?\b)s?")  # with the word that it counts, be it one or many
 
 
 @dataclass
@@ -102,10 +102,10 @@ class Conductor:
         ran = outcome.ran
         if ran.exit_code in BROKEN_OFF:
             return None
-        now, key = _state(ran.exit_code, ran.error), str(outcome.number or ran.started_at.timestamp())
+        now, key = state(ran.exit_code, ran.error), str(outcome.number or ran.started_at.timestamp())
         before = self._mark(now if not outcome.number else None)
         if before is None and outcome.before:
-            before = _state(outcome.before.exit_code or 0, outcome.before.error)
+            before = state(outcome.before.exit_code or 0, outcome.before.error)
         return self._alert_of(_subject(ran), _lines(ran, outcome), key) if now != (before or "") else None
 
     def _carry_notices(self) -> None:
@@ -144,9 +144,10 @@ class Conductor:
             self.at.console.warn(trouble)
 
 
-def _state(exit_code: int, error: str | None) -> str:
+def state(exit_code: int, error: str | None) -> str:
     """How a job fares, so that the same is told once: numbers in it, which change from run to run, are left out. Empty: well."""
-    return f"{exit_code} {_NUMBER.sub('#', error or '')}" if exit_code else ""
+    about = _NUMBER.sub(r"#\1", error or "")
+    return f"{exit_code} {about}" if exit_code else ""
 
 
 def _subject(ran: Ran) -> str:
