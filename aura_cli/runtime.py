@@ -250,9 +250,22 @@ class Runtime:
         from aura_cli.reporting import Reporter, rate
 
         dsn, share = self.settings.get("NEXT_PUBLIC_SENTRY_DSN"), rate(self.settings.get("AURA_TRACES_SAMPLE_RATE"))
-        reporter = Reporter(dsn, self.settings.environment or "production", self.console.redact, share)
+        reporter = Reporter(dsn, self._environment, self.console.redact, share)
         self._open.callback(reporter.close)
         return reporter
+
+    @property
+    def _environment(self) -> str:
+        """The environment's name for those outside: where it has none, what it is taken for."""
+        from contextlib import suppress
+
+        from aura_cli.db.location import database_url, is_production
+        from aura_cli.errors import AuraError
+
+        if self.settings.environment is None and self.settings.secret("DATABASE_URL"):
+            with suppress(AuraError):
+                return "production" if is_production(self.settings, database_url(self.settings)[0]) else "development"
+        return self.settings.environment or "production"
 
     def report(self, error: Exception, where: str) -> None:
         """Tell Sentry of an unforeseen error, where it is configured; `where` is the command."""

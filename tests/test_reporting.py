@@ -142,6 +142,22 @@ def test_without_an_address_nothing_happens() -> None:
     assert SILENT.check_in("x", "ok", id="given") == "given"
 
 
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [({}, "development"), ({"AURA_ENV": "staging"}, "staging"), ({"STRIPE_SECRET_KEY": "sk_live_test000000"}, "production")],
+)
+def test_the_environment_that_sentry_is_told(aura: Aura, sqlite_database: str, kent: Kent, more: dict[str, str], named: str) -> None:
+    """Its name; where it has none, production where a write would be treated as one, else development."""
+    script = (
+        "import json, sys, typer; from aura_cli import app; app.Root.table['boom'] = 'json:loads'\n"
+        "def loads(ctx: typer.Context): raise LookupError('nobody foresaw this')\n"
+        "json.loads = loads; sys.exit(app.run(['boom']))"
+    )
+    env = {**aura.environment, "DATABASE_URL": sqlite_database, "NEXT_PUBLIC_SENTRY_DSN": kent.dsn, **more}
+    assert subprocess.run([sys.executable, "-c", script], cwd=aura.work, env=env, capture_output=True, check=False).returncode == 1
+    assert [(one["environment"], one["release"]) for one in kent.received("event")] == [(named, f"aura@{__version__}")]
+
+
 def test_a_run_without_an_error_does_not_pay(aura: Aura, sqlite_database: str) -> None:
     """With a DSN, too: Sentry's SDK is not imported, and an error that is told to the person is nothing to report."""
     env = {**aura.environment, "DATABASE_URL": sqlite_database, "NEXT_PUBLIC_SENTRY_DSN": "http://public@127.0.0.1:9/1"}
