@@ -11,7 +11,7 @@ from aura_cli.db.shared import users
 from aura_cli.db.types import among, utc_now
 from aura_cli.subscriptions.stripe import Customer
 from aura_cli.subscriptions.tables import customer_links
-from aura_cli.users.departed import STRIPE, erased_among
+from aura_cli.users.departed import STRIPE, erased_among, is_somebody
 from aura_cli.users.tables import privy_users, user_aliases
 from aura_cli.users.who import Person
 
@@ -90,7 +90,7 @@ def free(connection: Connection, customer: str, user: str | None) -> Sequence[st
 
 
 def _free(customer: str) -> ColumnElement[bool]:
-    return or_(users.c.stripe_customer_id.is_(None), users.c.stripe_customer_id == customer)
+    return and_(or_(users.c.stripe_customer_id.is_(None), users.c.stripe_customer_id == customer), is_somebody())
 
 
 def link(connection: Connection, customer: str, user: str, *, shared: bool) -> dict[str, Any] | None:
@@ -119,7 +119,7 @@ def known(connection: Connection, references: Iterable[str | None]) -> set[str]:
     if not wanted:
         return set()
     merged = select(user_aliases.c.into_id).where(among(user_aliases.c.user_id, wanted))
-    here = or_(among(users.c.id, wanted), users.c.id.in_(merged))
+    here = and_(or_(among(users.c.id, wanted), users.c.id.in_(merged)), is_somebody())
     return {str(user) for user in connection.execute(select(users.c.id).where(here)).scalars()}
 
 

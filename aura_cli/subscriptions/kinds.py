@@ -11,6 +11,7 @@ from aura_cli.db.shared import subscriptions, users
 from aura_cli.drift.kinds import Deed, Kind, field
 from aura_cli.drift.tables import plan_rows
 from aura_cli.subscriptions import grants
+from aura_cli.users.departed import is_somebody
 
 INSERTED = (
     "user_id",
@@ -41,8 +42,15 @@ def _customer_is_linked() -> ColumnElement[bool]:
     return select(1).select_from(users).where(users.c.id == plan_rows.c.user_id, theirs).exists()
 
 
+def _is_somebody() -> ColumnElement[bool]:
+    """Over plan_rows: the user was not erased since."""
+    return select(1).select_from(users).where(users.c.id == plan_rows.c.user_id, is_somebody()).exists()
+
+
 _ALL = (
-    Kind("unknown_customer", "no user for a customer, and exactly one fits", Deed.UPDATE, users, "id", ("stripe_customer_id",)),
+    Kind(
+        "unknown_customer", "no user for a customer, and exactly one fits", Deed.UPDATE, users, "id", ("stripe_customer_id",), _is_somebody
+    ),
     Kind(
         "missing_locally",
         "at Stripe, not here (ended ones with `--history`)",

@@ -29,6 +29,7 @@ from aura_cli.subscriptions.compare import REMOTE, Scope, nearest, on_side
 from aura_cli.subscriptions.stripe import ENDED
 from aura_cli.subscriptions.tables import staged_customers
 from aura_cli.subscriptions.tables import staged_subscriptions as remote
+from aura_cli.users.departed import is_somebody
 from aura_cli.users.tables import privy_users, user_aliases
 
 
@@ -61,7 +62,7 @@ def _matches(scope: Scope) -> FromClause:
     c, p = staged_customers.c, privy_users.c
     user = cast(users.c.id, Text)
     ours = and_(c.scan_id == scope.scan_id, ~c.deleted)
-    same = users.c.id == cast(c.user_reference, users.c.id.type)
+    same = and_(users.c.id == cast(c.user_reference, users.c.id.type), is_somebody())
     by_id = select(c.id, user.label("user_id")).join_from(staged_customers, users, same)
     by_did = select(c.id, user).join_from(staged_customers, users, users.c.privy_user_id == c.privy_reference)
     verified = staged_customers.join(privy_users, func.lower(p.verified_email) == func.lower(c.email))

@@ -3,14 +3,20 @@
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import ColumnElement, Connection, exists, select
 
 from aura_cli.db.engine import upsert
 from aura_cli.db.shared import users
 from aura_cli.db.types import among
 from aura_cli.users.tables import erased_ids, user_aliases
 
+ERASED = "erased:"  # how the DID of a row begins that has no person any more, and stays for its payments
 PRIVY, STRIPE = "privy", "stripe"  # kinds of what an erased person was known by
+
+
+def is_somebody() -> ColumnElement[bool]:
+    """Over `users`: has the row a person?"""
+    return ~users.c.privy_user_id.startswith(ERASED)
 
 
 def fingerprint(identifier: str) -> str:

@@ -19,9 +19,9 @@ from aura_cli.db.engine import writing
 from aura_cli.db.shared import integrations, subscriptions, users
 from aura_cli.errors import ConflictError, NotFoundError
 from aura_cli.transport import Service
-from aura_cli.users.departed import PRIVY, STRIPE, remember_erased
+from aura_cli.users.departed import ERASED, PRIVY, STRIPE, remember_erased
 from aura_cli.users.holdings import Room, dids
-from aura_cli.users.persons import ERASED, has_money
+from aura_cli.users.persons import has_money
 from aura_cli.users.tables import erasures
 from aura_cli.users.who import Person
 

@@ -18,8 +18,8 @@ from aura_cli.drift import plan
 from aura_cli.drift.kinds import Deed, Kind, field
 from aura_cli.drift.tables import plan_rows
 from aura_cli.errors import UsageError
+from aura_cli.users.departed import ERASED
 from aura_cli.users.dependents import Catalogue, Rows, rules_of, same_but
-from aura_cli.users.persons import ERASED
 from aura_cli.users.tables import privy_users, user_aliases
 from aura_cli.users.who import Person, resolve
 

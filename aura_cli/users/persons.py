@@ -11,12 +11,12 @@ from aura_cli.db.shared import audit_logs, subscriptions, team_invites, team_mem
 from aura_cli.db.types import among, json_field, utc_now
 from aura_cli.drift.tables import plan_rows
 from aura_cli.outbox.tables import outbox
+from aura_cli.users.departed import ERASED
 from aura_cli.users.dependents import Catalogue, rules_of
 from aura_cli.users.holdings import Holding, Row, addresses, dids, erased, of_user, taken
 from aura_cli.users.tables import privy_users, staged_users, user_aliases
 from aura_cli.users.who import Person
 
-ERASED = "erased:"  # how the DID of a row begins that has no person any more
 MONEY = (subscriptions, token_top_ups)
 _SECRET = ("token", "secret", "password", "passwd", "api_key", "apikey", "private_key", "credential")
 KEPT_BACK = "(a secret: not taken out)"

@@ -143,6 +143,27 @@ def test_stays_erased(life: Life) -> None:
     assert life.traces(*WORDS) == {}
 
 
+def test_a_customer_that_nobody_knew(life: Life, tmp_path: Path) -> None:
+    """Stripe's metadata names her, and nobody had linked her customer: neither a plan from before nor a reconcile or event after does."""
+    life.sql("UPDATE users SET stripe_customer_id = NULL WHERE id = :id", id=life.ada)
+    life.sql(f"DELETE FROM {life.ops('customer_links')} WHERE user_id = :id", id=life.ada)
+    bought = {"customer": CUSTOMER, "items[0][price]": PRO_MONTHLY.id}
+    life.privy.post(f"{life.addresses.stripe}/v1/subscriptions", data=bought, auth=(STRIPE_SECRET_KEY, "")).raise_for_status()
+    plan = tmp_path / "plan.jsonl"
+    assert life("reconcile", "--save-plan", str(plan), group="subscriptions").exit == 3
+    assert "unknown_customer" in plan.read_text()
+    assert life("erase", life.ada, *HERE).exit == 0
+    life.sql(f"DELETE FROM {life.ops('plans')}")  # the file alone knows of it
+    applied = life.aura("apply", str(plan), "--json", env=life.env)
+    assert (applied.exit, applied.json["applied"]) == (3, 0)
+    found = life("reconcile", "--apply", "--json", group="subscriptions").json["drift"]
+    assert [(one["kind"], one["before"]["why"]) for one in found] == [("ambiguous_link", "nobody matches")]
+    assert life("backfill", group="webhooks").exit == 0
+    life("work", "--once", group="webhooks")
+    linked = "SELECT count(*) FROM users WHERE stripe_customer_id = :customer"
+    assert life.value(linked, customer=CUSTOMER) == 0
+
+
 def test_who_comes_back_is_somebody(life: Life) -> None:
     """The web app lets her in again with the same login: that row is hers, and a sync looks after it."""
     assert life("erase", life.ada, *HERE).exit == 0
