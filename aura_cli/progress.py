@@ -1,11 +1,13 @@
 """How far a long piece of work is, in a line that is written over itself."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TextIO
+from typing import TextIO, TypeVar
 
+Item = TypeVar("Item")
 QUIET_SECONDS = 2.0  # what is over by then needs no progress
 PAUSE = 0.2  # between two lines
 
@@ -20,16 +22,18 @@ class Line:
     def write(self, text: str) -> None:
         """Write over the last one, cut to the terminal's width, with nothing that a dumb terminal does not know."""
         text = text[: shutil.get_terminal_size().columns - 1]
-        self.file.write("\r" + text.ljust(self._width))
-        self.file.flush()
+        with suppress(OSError):  # the terminal is gone; the work goes on
+            self.file.write("\r" + text.ljust(self._width))
+            self.file.flush()
         self._width = len(text)
 
     def clear(self) -> None:
         """Take it away again."""
         if self._width:
             self.write("")
-            self.file.write("\r")
-            self.file.flush()
+            with suppress(OSError):
+                self.file.write("\r")
+                self.file.flush()
 
 
 @dataclass
@@ -69,3 +73,10 @@ def lasting(seconds: float) -> str:
         if seconds < size * 120:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds / 3600:.0f} h"
+
+
+def counted(items: Iterable[Item], tick: Callable[[int], None]) -> Iterator[Item]:
+    """The items as they are, and a `tick` after each."""
+    for number, item in enumerate(items, 1):
+        yield item
+        tick(number)

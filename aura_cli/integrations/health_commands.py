@@ -10,6 +10,7 @@ import typer
 
 from aura_cli.console import Format, described
 from aura_cli.errors import AttentionNeeded, NotFoundError, PartialFailure, UsageError
+from aura_cli.progress import counted
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def verify(
         _refreshed(runtime, Chosen(chosen.user_id, chosen.provider), timedelta(minutes=1))
     checker = Checker(runtime.engine, runtime.wire, runtime.settings, runtime.vault, runtime.settings.operator, runtime.clock)
     some = list(_desk(runtime).seen(chosen))
-    found = [checked for _, checked in checker.check(some, dry_run=dry_run)]
+    asked = checker.check(some, dry_run=dry_run)
+    found = [checked for _, checked in counted(asked, runtime.console.progress("Connections", len(some)))]
+    runtime.console.end_progress()
     if not some and who:
         raise NotFoundError(f"{who} has no such connection", "aura integrations list shows what there is")
     runtime.console.listing(found, ("provider", "result", "label", "error", "user"))
@@ -151,7 +154,8 @@ def _run(runtime: Runtime, work: Keeper, plan: Plan, wanted: Wanted, at_once: in
     from aura_cli.integrations.revoke import Ender
 
     runtime.authorise(len(plan.due))
-    result = work.run(wanted, plan, at_once=at_once)
+    result = work.run(wanted, plan, at_once=at_once, tick=runtime.console.progress("Connections", len(plan.due)))
+    runtime.console.end_progress()
     settings, clock = runtime.settings, runtime.clock
     done, left = Ender(runtime.engine, runtime.vault, runtime.catalogue, runtime.wire, settings, clock).retry()
     if done or left:

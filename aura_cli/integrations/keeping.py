@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 from random import SystemRandom
 
 from sqlalchemy import ColumnElement, Engine
@@ -123,12 +124,16 @@ class Keeper:
         now = self.clock()
         return _report(plan, Counter(), {}, now, now, dry_run=True)
 
-    def run(self, wanted: Wanted, plan: Plan, *, at_once: int = AT_ONCE) -> Refreshed:
-        """Store what earlier runs left in the spool, then refresh what is due. Raises AnswersWait, and what the database raises."""
-        begun = self.clock()
+    def run(self, wanted: Wanted, plan: Plan, *, at_once: int = AT_ONCE, tick: Callable[[int], object] = lambda settled: None) -> Refreshed:
+        """Store what earlier runs left in the spool, then refresh what is due; `tick` hears how many are settled.
+
+        Raises AnswersWait, and what the database raises.
+        """
+        begun, settled = self.clock(), count(1)
         counts, troubles = self.restore(), plan.troubles
 
         def told(one: Settled) -> None:
+            tick(next(settled))
             counts[_NAMES.get(one.result, one.result)] += 1
             if one.change or one.result in (Result.NEEDS_CONSENT, Result.FAILING, Result.UNMOVED, Result.AT_FAULT):
                 troubles.append(_trouble(one))
