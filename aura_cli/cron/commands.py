@@ -127,6 +127,8 @@ def print_(
     for job in jobs:
         if absent := [name for name in job.needs if not runtime.settings.secret(name)]:
             runtime.console.say(f"{job.name} needs {', '.join(absent)}, which is not set here")
+    if not runtime.settings.get("AURA_ALERT_TO") and not runtime.settings.get("NEXT_PUBLIC_SENTRY_DSN"):
+        runtime.console.say("Nobody would hear that a job fails: set AURA_ALERT_TO, or NEXT_PUBLIC_SENTRY_DSN")
     files = dict(FORMS[form](jobs, _setup(runtime, directory, program, image)))
     if out:
         _write(out, files)

@@ -108,6 +108,8 @@ def test_what_cron_would_not_have(aura: Aura) -> None:
     for form, told in (("crontab", True), ("systemd", True), ("kubernetes", False)):
         done = printed(aura, "--format", form, "--image", IMAGE, "retry-emails", STRIPE_SECRET_KEY="sk_test_sandbox0000000000")
         assert ("has not: STRIPE_SECRET_KEY. Put" in done.err) == told
+        assert "Nobody would hear that a job fails" in done.err
+    assert "Nobody would hear" not in printed(aura, AURA_ALERT_TO="oncall@example.com").err
 
 
 def test_one_job_alone() -> None:
