@@ -23,9 +23,9 @@ MOST_KEYS, LONGEST_WHY = 20, 300
 MONITOR_MARGIN = 10  # minutes that a job may begin late: Sentry's `checkin_margin`
 Status = Literal["in_progress", "ok", "error"]
 
-_ADDRESS = re.compile(r"[^\s@<>\"'(=/:;,*]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}(?!\w)")
+_ADDRESS = re.compile(r"[^\s@<>\"'(=/:;,*]{1,64}@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}(?!\w)")
 _IDS = r"(?:evt|cus|sub|in|cs_test|cs_live|pi|ch|price|re)_|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![\w-])"
-_OPAQUE = re.compile(rf"(?<![\w.~+-])(?!{_IDS})(?=[A-Za-z_.~+=-]*\d)(?=[\d_.~+=-]*[A-Za-z])[\w.~+=-]{{20,}}")
+_OPAQUE = re.compile(rf"(?<![\w.~+-])(?!{_IDS})(?=[A-Za-z_.~+-]*\d)(?=[\d_.~+-]*[A-Za-z])[\w.~+-]{{20,}}")
 
 
 @dataclass(eq=False)
@@ -45,24 +45,24 @@ class Reporter:
 
     def error(self, error: BaseException, where: str, facts: Mapping[str, object] | None = None) -> None:
         """One error that came up in `where` (a command's or a job's name); `facts` are ids and numbers that go with it."""
-        if sdk := self._sdk((where, type(error), _line(error))):
-            with suppress(Exception), sdk.new_scope() as scope:
+        if client := self._client((where, type(error), _line(error))):
+            with suppress(Exception), _scope(client) as scope:
                 scope.set_tag("where", where)
                 scope.set_context("facts", dict(facts or {}))
                 scope.capture_exception(error)
 
     def message(self, text: str, where: str, facts: Mapping[str, object] | None = None) -> None:
         """Something that failed and is no exception: a job's bad end. One of a text and a place is one issue of Sentry's."""
-        if sdk := self._sdk((where, text)):
-            self._capture(sdk, text, where, facts or {}, [where, text])
+        if client := self._client((where, text)):
+            self._capture(client, text, where, facts or {}, [where, text])
 
     def dead_letters(self, where: str, kind: str, notes: Mapping[str, str | None]) -> None:
         """What was given up: `notes` is key → why; `kind` (an event type, a deliverer) makes one issue of Sentry's."""
-        if notes and (sdk := self._sdk()):
+        if notes and (client := self._client()):
             some = list(notes.items())[:MOST_KEYS]
             whys = {why.splitlines()[0][:LONGEST_WHY]: None for _, why in some if why}  # a database's later lines quote the row
             facts = {"count": len(notes), "keys": [key for key, _ in some], "why": list(whys)}
-            self._capture(sdk, f"Given up: {kind}", where, facts, [where, kind, "dead"])
+            self._capture(client, f"Given up: {kind}", where, facts, [where, kind, "dead"])
 
     def check_in(
         self,
@@ -81,14 +81,12 @@ class Reporter:
         much was done. Within `trace` it belongs to that trace. https://develop.sentry.dev/sdk/telemetry/check-ins/
         """
         identifier = id or uuid.uuid4().hex
-        if sdk := self._sdk():
-            with suppress(Exception):
+        if client := self._client():
+            with suppress(Exception), _scope(client) as scope:
                 from sentry_sdk.envelope import Envelope
 
                 trace = {
-                    name: value
-                    for name, value in sdk.get_current_scope().get_trace_context().items()
-                    if name in ("trace_id", "span_id", "parent_span_id")
+                    name: value for name, value in scope.get_trace_context().items() if name in ("trace_id", "span_id", "parent_span_id")
                 }
                 said = {
                     "check_in_id": identifier,
@@ -103,7 +101,7 @@ class Reporter:
                 sent_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
                 envelope = Envelope(headers={"event_id": uuid.uuid4().hex, "sent_at": sent_at})
                 envelope.add_checkin(scrubbed(said, self.redact))
-                sdk.get_client().transport.capture_envelope(envelope)
+                client.transport.capture_envelope(envelope)
         return identifier
 
     @contextmanager
@@ -113,11 +111,11 @@ class Reporter:
         What is put into the mapping that this gives is sent as the trace's data: numbers and ids.
         """
         facts: dict[str, object] = {}
-        sdk = self._sdk() if self.rate > 0 else None
-        if sdk is None:
+        client = self._client() if self.rate > 0 else None
+        if client is None:
             yield facts
             return
-        with sdk.new_scope() as scope:
+        with _scope(client) as scope:
             transaction = scope.start_transaction(name=name, op=op, source="task")
             with transaction:
                 try:
@@ -127,20 +125,22 @@ class Reporter:
                         transaction.set_data(key, value)
 
     def close(self) -> None:
-        """Wait until what was told is sent, two seconds at most."""
-        if self._loaded:
+        """Wait until what was told is sent, two seconds at most, and end the thread that sends it. Who tells more begins anew."""
+        with self._lock:
+            client, self._loaded = self._loaded, None
+        if client:
             with suppress(Exception):
-                self._loaded.flush(timeout=FLUSH_SECONDS)
+                client.close(timeout=FLUSH_SECONDS)
 
-    def _capture(self, sdk: Any, text: str, where: str, facts: Mapping[str, object], fingerprint: Sequence[str]) -> None:
-        with suppress(Exception), sdk.new_scope() as scope:
+    def _capture(self, client: Any, text: str, where: str, facts: Mapping[str, object], fingerprint: Sequence[str]) -> None:
+        with suppress(Exception), _scope(client) as scope:
             scope.set_tag("where", where)
             scope.set_context("facts", dict(facts))
             scope.fingerprint = list(fingerprint)
             scope.capture_message(text, level="error")
 
-    def _sdk(self, about: object = None) -> Any:
-        """Sentry's SDK, ready; None where nobody is to be told, it cannot be, or was told of the same a moment ago."""
+    def _client(self, about: object = None) -> Any:
+        """The SDK's client, nobody else's; None where nobody is to be told, it cannot be, or was told of the same a moment ago."""
         with self._lock:
             now = monotonic()
             if not self.dsn or (about is not None and now - self._told.get(about, float("-inf")) < AGAIN_SECONDS):
@@ -155,12 +155,12 @@ class Reporter:
             return self._loaded
 
     def _load(self, dsn: str) -> Any:
-        import sentry_sdk
+        from sentry_sdk import Client
 
         def scrub(event: Any, hint: Mapping[str, Any]) -> Any:
             return scrubbed(event, self.redact)
 
-        sentry_sdk.init(
+        return Client(
             dsn,
             release=f"aura@{__version__}",
             environment=self.environment,
@@ -173,8 +173,18 @@ class Reporter:
             include_source_context=False,
             max_breadcrumbs=0,
             server_name="",
+            enable_backpressure_handling=False,  # a thread more, which outlives its client by seconds
         )
-        return sentry_sdk
+
+
+@contextmanager
+def _scope(client: Any) -> Iterator[Any]:
+    """A scope within the current one, for the length of the block, that tells `client`."""
+    from sentry_sdk import new_scope
+
+    with new_scope() as scope:
+        scope.set_client(client)
+        yield scope
 
 
 SILENT = Reporter()

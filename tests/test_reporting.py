@@ -3,7 +3,9 @@
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from aura_cli import __version__
 from aura_cli.console import Console
 from aura_cli.errors import ConfigurationError
-from aura_cli.reporting import SILENT, Reporter, rate
+from aura_cli.reporting import SILENT, Reporter, rate, scrubbed
 from tests.parts.kent import Kent
 from tests.parts.program import Aura
 
@@ -45,6 +47,22 @@ def test_an_error_arrives_without_its_secrets(kent: Kent) -> None:
     known = kent.text()
     for secret in (CANARY, "database-password-1", "mina@example.com", TOKEN, __file__):
         assert secret not in known
+
+
+@pytest.mark.parametrize("unit", ["a", "a=", "a.", "1@", "a b1", "@a.", "-", "é"])
+def test_what_is_long_is_scrubbed_in_a_moment(unit: str) -> None:
+    """Whatever a message is made of: the time grows with its length and not with its square."""
+    begun = time.process_time()
+    scrubbed({"value": unit * (300_000 // len(unit))}, Console().redact)
+    assert time.process_time() - begun < 10
+
+
+def test_ids_stay_readable() -> None:
+    """What finds the thing again stands in a message as it is; what looks like a token does not, nor does an address."""
+    kept = "evt_1SandboxSandbox0000001 of sub_1SandboxSandbox0000001, 6f1c3b8e-0d52-4d0e-9a60-3f6d0c1f8f11, aura@1.2.3, key=short1"
+    assert scrubbed({"message": kept}, str) == {"message": kept}
+    told = scrubbed({"message": f"token={TOKEN}; mina.okafor+x@mail.example.com wrote {TOKEN}=="}, str)
+    assert told == {"message": "token=****; ****@**** wrote ****=="}
 
 
 def test_an_error_again_and_again_is_one(kent: Kent) -> None:
@@ -128,6 +146,28 @@ def test_the_rate_of_traces(kent: Kent) -> None:
     for wrong in ("2", "-1", "often", "nan"):
         with pytest.raises(ConfigurationError):
             rate(wrong)
+
+
+def test_each_has_a_client_of_its_own(kent: Kent) -> None:
+    """A job's beside the listener's: its end ends neither the listener's nor leaves a thread behind; what is told later arrives, too."""
+    before, listener = set(threading.enumerate()), reporter(kent)
+    listener.message("begin", "listener")
+    for number in range(5):
+        job = reporter(kent)
+        with listener.trace("batch", "queue.process"), job.trace("job", "job"):
+            job.check_in(f"job-{number}", "ok")
+            job.message("bad end", f"job {number}")
+        job.close()
+    listener.message("end", "listener")
+    listener.close()
+    listener.message("later", "listener")
+    listener.close()
+    deadline = monotonic() + 15
+    while (left := {one.name for one in {*threading.enumerate()} - before}) and monotonic() < deadline:
+        sleep(0.05)
+    assert not left
+    assert [one["message"] for one in kent.received("event") if one["tags"]["where"] == "listener"] == ["begin", "end", "later"]
+    assert [len(kent.received(kind)) for kind in ("event", "check_in", "transaction")] == [8, 5, 10]
 
 
 def test_without_an_address_nothing_happens() -> None:
