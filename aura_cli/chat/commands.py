@@ -73,6 +73,7 @@ def ask(
     """Ask one question; the answer comes as it is given.
 
     Without a key, or when the model fails, a canned answer comes, marked as such. Example: git log -5 | aura chat ask "what changed?"
+    Example: aura chat ask "Why twice?" --file notes.md --continue
     """
     from aura_cli.chat import prompting
     from aura_cli.chat.asking import notes

@@ -26,6 +26,7 @@ def upgrade(ctx: typer.Context) -> None:
     """Bring the database to this program's schema; the web app's tables are verified, never changed.
 
     Example: aura db upgrade -n
+    Example: aura db upgrade --env production
     """
     from aura_cli.db.migrate import upgrade
 

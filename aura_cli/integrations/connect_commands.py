@@ -78,6 +78,7 @@ def connect(
     """Connect somebody's account at a provider: consent in a browser, a code, a link, or credentials given by hand.
 
     Example: aura integrations connect slack --user ada@example.com --link
+    Example: aura integrations connect telegram --user ada@example.com --credentials - < telegram.json
     """
     from aura_cli.integrations.fields import asked as fields_of
     from aura_cli.integrations.ways import Way, way_of

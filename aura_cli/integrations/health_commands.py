@@ -40,6 +40,7 @@ def list_(
     """List connections with their health, those first that expire first.
 
     Example: aura integrations list --health needs_consent
+    Example: aura integrations list --expiring 7d
     """
     from itertools import islice
 
@@ -131,6 +132,7 @@ def refresh(
     """Renew what ends soon, and keep alive what dies of idleness. For cron: every few minutes.
 
     Exit 3 while somebody has to connect something anew. Example: aura integrations refresh --provider google-calendar
+    Example: aura integrations refresh ada@example.com --force
     """
     from aura_cli.integrations.claims import Wanted
     from aura_cli.integrations.keeping import Chosen

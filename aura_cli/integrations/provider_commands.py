@@ -27,6 +27,7 @@ def providers(
     """List the services that can be connected, or tell what to register and set for one.
 
     Example: aura integrations providers slack
+    Example: aura integrations providers --category crm --json
     """
     runtime: Runtime = ctx.obj
     if provider is not None:

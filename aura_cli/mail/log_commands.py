@@ -57,6 +57,7 @@ def log(
     """List mails, the last asked for first, and what became of each.
 
     Example: aura email log --state bounced --since 7d
+    Example: aura email log mina@example.com
     """
     from aura_cli.db.engine import reading
     from aura_cli.mail import views
@@ -102,6 +103,7 @@ def retry(
     """Try mails again that did not go out: those that wait, or those named or chosen, whatever ended them.
 
     The same row goes out once: a request that was broken off is repeated under its key, for a day. Example: aura email retry --due
+    Example: aura email retry --state not_configured
     """
     from aura_cli.mail import again, campaign
     from aura_cli.mail.send_commands import listed

@@ -60,6 +60,7 @@ def send(
 
     With --to-all each gets a mail of their own, a hundred in a request; broken off, it goes on when it is run again. Without a key it
     is kept as not_configured. Exit 3 where the address gets no mail. Example: aura email send welcome --user mina@example.com -n
+    Example: aura email send welcome --to-all subscription=trialing --apply
     """
     from aura_cli.mail.rendering import find
     from aura_cli.mail.template_commands import given_data

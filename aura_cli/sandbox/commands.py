@@ -41,6 +41,7 @@ def sandbox(
     They are Stripe, Privy, the 64 providers, OpenAI, Resend, Upstash, Google Analytics, Vercel and pages of the web app. Without
     CMD it prints the complete environment and runs until it is stopped. Faults can be changed while it runs with
     POST /_sandbox/faults. Example: aura sandbox -- aura subscriptions reconcile
+    Example: aura sandbox -- bash
     """
     from aura_cli.sandbox.faults import Faults
     from aura_cli.sandbox.run import Sandbox, run

@@ -41,6 +41,7 @@ def reconcile(
     """Compare Stripe with the database, show the drift and, with --apply, repair it.
 
     Exit 3 while drift is left. Example: aura subscriptions reconcile --apply
+    Example: aura subscriptions reconcile someone@example.com --apply
     """
     from aura_cli.db.leases import lease
     from aura_cli.subscriptions import reconcile as work
@@ -87,6 +88,7 @@ def list_(
     """List subscriptions, newest first.
 
     Example: aura subscriptions list --status past_due --format csv
+    Example: aura subscriptions list someone@example.com
     """
     from aura_cli.errors import UsageError
     from aura_cli.subscriptions import views

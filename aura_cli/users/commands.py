@@ -56,6 +56,7 @@ def sync(
     """Bring users from Privy into the database: everybody, or one person. Nobody is ever deleted.
 
     Example: aura users sync -n
+    Example: aura users sync someone@example.com
     """
     from aura_cli.users.who import form_of
 
@@ -129,6 +130,7 @@ def list_(
     """List people, the newest first.
 
     Example: aura users list --search example.com --format csv
+    Example: aura users list --missing --json
     """
     from aura_cli.users.people import Filter, count, everybody
 

@@ -71,6 +71,7 @@ def rotate(
 
     Each step can be stopped or killed and run again, while the web app and refreshes go on.
     Example: aura keys rotate --stage --new-key-file new.key
+    Example: aura keys rotate --switch
     """
     from aura_cli.errors import UsageError
 

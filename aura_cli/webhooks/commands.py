@@ -52,6 +52,7 @@ def list_(
     """List stored events, the last to arrive first.
 
     Example: aura webhooks list --status dead --since 7d
+    Example: aura webhooks list --customer cus_123 --json
     """
     from aura_cli.webhooks import views
 
@@ -125,6 +126,7 @@ def replay(
     """Handle stored events again, now, whatever became of them; or send them to a server.
 
     Exit 9 where some fail. Example: aura webhooks replay evt_123 -n --diff
+    Example: aura webhooks replay --status dead --apply
     """
     from aura_cli.webhooks import replay as work
 

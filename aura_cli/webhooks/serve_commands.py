@@ -81,6 +81,7 @@ def serve_webhooks(
     """Receive Stripe's webhooks, store each event once, and work on them, until stopped.
 
     Serves plain HTTP: put a proxy that speaks TLS before it. Example: aura serve-webhooks --port 8787
+    Example: aura serve-webhooks --port 8787 --workers 0
     """
     from aura_cli.subscriptions.billing_owner import configured
     from aura_cli.webhooks.listener import make_app

@@ -50,6 +50,7 @@ def backfill(
     """Read the events that were missed from Stripe's list into the inbox; what is known is not stored twice.
 
     Stripe keeps events for 30 days; exit 3 where more was asked for. Example: aura webhooks backfill --since 2h
+    Example: aura webhooks backfill --since-last
     """
     from aura_cli.db.leases import lease
     from aura_cli.webhooks import backfill as work
