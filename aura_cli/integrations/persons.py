@@ -1,7 +1,6 @@
 """What is kept about one person's connections. The tokens are nobody's to take out; who erases revokes them first (`revoke.Ender`)."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, select
 
@@ -11,12 +10,9 @@ from aura_cli.integrations import spool, unstored
 from aura_cli.integrations.revoke import Disconnected, Ender
 from aura_cli.integrations.state import Seen, scan
 from aura_cli.integrations.tables import connect_links, connections, granted, revocations
-from aura_cli.users.holdings import Holding, Row, erased, of_user
+from aura_cli.users.holdings import Holding, Row, erased, of_user, taken
 from aura_cli.users.who import Person
-from aura_cli.vault.sealing import looks_sealed
 from aura_cli.vault.tables import reseals
-
-KEPT_BACK = "(a secret: not taken out)"
 
 
 def _of_theirs(table: Table) -> Holding:
@@ -46,9 +42,7 @@ ERASED = (
 
 def takeout(connection: Connection, person: Person) -> Iterator[tuple[str, Row]]:
     """Connections, how they are, and links to make some; without tokens and keys, wherever they stand."""
-    for holding in SHOWN:
-        for name, row in holding.rows(connection, person):
-            yield name, {column: _without_secrets(value) for column, value in row.items()}
+    return taken(connection, person, SHOWN)
 
 
 def erase(connection: Connection, person: Person) -> Mapping[str, int]:
@@ -63,27 +57,19 @@ def revoke_all(ender: Ender, user_id: str) -> tuple[int, int]:
     is there to seal those with, ConflictError where one is being refreshed at this moment: running it again goes on.
     """
     ended: list[Disconnected] = []
+    older = _connected(ender, user_id, older=True)
     while seen := _connected(ender, user_id):  # what somebody connects meanwhile, too
         ender.vault.require_sealing()
         ended += [ender.end(one) for one in seen]
     home = ender.settings.home
     left = [*(home / unstored.FOLDER).glob(f"*-{user_id}")]
-    for one in ended:
-        left += (home / spool.FOLDER).glob(f"{one.id}-*")
+    for id_ in (*(one.id for one in ended), *(one.read.id for one in older)):
+        left += (home / spool.FOLDER).glob(f"{id_}-*")
     for path in left:
         path.unlink(missing_ok=True)
     return sum(one.revoked == "yes" for one in ended), sum(one.revoked == "no" for one in ended)
 
 
-def _connected(ender: Ender, user_id: str) -> list[Seen]:
+def _connected(ender: Ender, user_id: str, *, older: bool = False) -> list[Seen]:
     with reading(ender.engine) as connection:
-        return list(scan(connection, ender.vault, ender.catalogue, integrations.c.user_id == user_id))
-
-
-def _without_secrets(value: Any) -> Any:
-    """A value of a row, JSON included, without what is sealed."""
-    if isinstance(value, dict):
-        return {name: _without_secrets(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_secrets(inner) for inner in value]
-    return KEPT_BACK if isinstance(value, str) and looks_sealed(value) else value
+        return list(scan(connection, ender.vault, ender.catalogue, integrations.c.user_id == user_id, older=older))

@@ -1,7 +1,7 @@
 """Ending connections: revoked at the provider, then deleted here; what could not be revoked is kept, sealed, and tried again."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from aura_cli.integrations.claims import hold, release
 from aura_cli.integrations.failures import Refused, scrubbed
 from aura_cli.integrations.oauth import client_of
 from aura_cli.integrations.provider import Provider, Request
-from aura_cli.integrations.state import Seen
+from aura_cli.integrations.state import Seen, scan
 from aura_cli.integrations.store import Opened, find_by_id, same_secrets
 from aura_cli.integrations.tables import connections, granted, revocations
 from aura_cli.integrations.verify import accepted
@@ -58,7 +58,7 @@ class Ender:
     clock: Callable[[], datetime]
 
     def end(self, one: Seen) -> Disconnected:
-        """Revoke and delete one connection, older rows of the same kind too.
+        """Revoke and delete one connection, and older rows of the same kind, each of which has tokens of its own.
 
         Raises ConflictError where somebody refreshes it, whose new tokens would outlive it, or connected it anew: what is new stays.
         """
@@ -71,14 +71,20 @@ class Ender:
             release(self.engine, owner, [one.read.id])
 
     def _ended(self, one: Seen) -> Disconnected:
+        i = integrations.c
+        same = (i.user_id == one.read.user_id, i.provider == one.read.provider)
         with reading(self.engine) as connection:
             _require_unchanged(one, find_by_id(connection, self.vault, one.read.id))
-        revoked, error = self.revoke(one)
+            copies = [one, *scan(connection, self.vault, self.catalogue, *same, older=True)]
+        tried = [(copy, *self.revoke(copy)) for copy in copies]
+        revoked = next(answer for answer in ("no", "yes", "not offered") if answer in {said for _, said, _ in tried})
+        error = next((error for _, _, error in tried if error is not None), None)
         with writing(self.engine) as connection:
-            _require_unchanged(one, find_by_id(connection, self.vault, one.read.id, lock=True))
-            if error is not None and one.provider:
-                self._keep(connection, one, one.provider, error)
-            rows = self._delete(connection, one)
+            for copy, _, failure in tried:
+                _require_unchanged(copy, find_by_id(connection, self.vault, copy.read.id, lock=True))
+                if failure is not None and copy.provider:
+                    self._keep(connection, copy, copy.provider, failure)
+            rows = self._delete(connection, [copy.read.id for copy in copies])
             details = {"provider": one.read.provider, "revoked": revoked, "rows": rows}
             record(connection, self.settings.operator, "integrations.disconnect", one.read.id, user_id=one.read.user_id, details=details)
             name = one.provider.name if one.provider else one.read.provider
@@ -161,13 +167,10 @@ class Ender:
         wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(attempts, 12))
         connection.execute(revocations.update().where(r.id == id_).values(attempts=attempts, error=error, next_try_at=self.clock() + wait))
 
-    def _delete(self, connection: Connection, one: Seen) -> int:
-        i = integrations.c
-        same = (i.user_id == one.read.user_id) & (i.provider == one.read.provider)
-        ids = list(connection.execute(select(i.id).where(same)).scalars())
+    def _delete(self, connection: Connection, ids: Sequence[str]) -> int:
         for table in (connections, granted):
             connection.execute(table.delete().where(among(table.c.integration_id, ids)))
-        return connection.execute(integrations.delete().where(among(i.id, ids))).rowcount
+        return connection.execute(integrations.delete().where(among(integrations.c.id, ids))).rowcount
 
 
 def _require_unchanged(one: Seen, now: Opened | None) -> None:

@@ -178,10 +178,13 @@ def renewable(catalogue: Catalogue) -> list[str]:
 
 
 def scan(
-    connection: Connection, vault: KeyRing, catalogue: Catalogue, *among: ColumnElement[bool], limit: int | None = None
+    connection: Connection, vault: KeyRing, catalogue: Catalogue, *among: ColumnElement[bool], limit: int | None = None, older: bool = False
 ) -> Iterator[Seen]:
-    """Connections with what is known of them, streamed, those first that expire first. `among`: conditions on `integrations`."""
-    for row in connection.execute(_newest(*among).limit(limit), execution_options={"yield_per": ROWS_AT_ONCE}):
+    """Connections with what is known of them, streamed, those first that expire first. `among`: conditions on `integrations`.
+
+    Of several of one user and provider the newest, or with `older` those that it replaced.
+    """
+    for row in connection.execute(_placed(*among, older=older).limit(limit), execution_options={"yield_per": ROWS_AT_ONCE}):
         yield seen(vault, catalogue, row)
 
 
@@ -199,7 +202,7 @@ def known_columns() -> tuple[ColumnElement[Any], ...]:
     return (*(c[name] for name in KNOWN), held.label("leased"))
 
 
-def _newest(*among: ColumnElement[bool]) -> Select[Any]:
+def _placed(*among: ColumnElement[bool], older: bool) -> Select[Any]:
     i = integrations.c
     window: Mapping[str, Any] = {"partition_by": (i.user_id, i.provider)}
     place = func.row_number().over(**window, order_by=(i.created_at.desc(), i.id.desc())).label("place")
@@ -207,4 +210,4 @@ def _newest(*among: ColumnElement[bool]) -> Select[Any]:
     rows = select(*COLUMNS, i.connected_at, place, copies).where(*among).subquery("rows")
     beside = rows.join(users, users.c.id == rows.c.user_id).outerjoin(connections, connections.c.integration_id == rows.c.id)
     found = select(rows, users.c.email, *known_columns()).select_from(beside)
-    return found.where(rows.c.place == 1).order_by(rows.c.token_expiry.is_(None), rows.c.token_expiry, rows.c.id)
+    return found.where(rows.c.place > 1 if older else rows.c.place == 1).order_by(rows.c.token_expiry.is_(None), rows.c.token_expiry, rows.c.id)

@@ -64,6 +64,18 @@ def test_what_could_not_be_revoked(town: Town) -> None:
     assert not next(iter(town.state.consents_of("linear"))).alive
 
 
+def test_every_copy_is_revoked(town: Town) -> None:
+    """Two rows of one provider, as a merge of two people leaves them: both are revoked, and what could not be is kept of both."""
+    [user, second] = town.people(2)
+    town.connect("linear", [user, second, user])
+    assert erase(town, user).exit == 0
+    assert [consent.alive for consent in town.state.consents_of("linear")] == [False, True, False]
+    town.connect("linear", [second])
+    town.order("unavailable", request="revoke", times=100)
+    assert erase(town, second).json["not_revoked"] == 1
+    assert (rows(town, integrations), rows(town, revocations)) == (0, 2)
+
+
 def test_while_it_is_refreshed(town: Town) -> None:
     """New tokens on their way would outlive it: 6, nothing is erased, and once more goes through."""
     [user] = town.people(1)
