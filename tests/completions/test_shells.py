@@ -64,3 +64,13 @@ def test_a_tab_completes_in_the_real_shell(shell: str, tmp_path: Path) -> None:
     (tmp_path / "plan-of-a-night.jsonl").touch()
     found = typed(shell, list(CASES), tmp_path)
     assert found == list(CASES.values())
+
+
+def test_powershell_knows_every_command() -> None:
+    """No PowerShell runs in the tests: its script is at least whole, registered for `aura`, and names every command, provider and job."""
+    text = (FOLDER / SHELLS["powershell"].file).read_text(encoding="utf-8")
+    assert "Register-ArgumentCompleter" in text
+    for opening, closing in ("{}", "()", "[]"):
+        assert text.count(opening) == text.count(closing)
+    for word in ("serve-webhooks", "reconcile", "trello", "welcome", "refresh-tokens", "--dry-run", "staging"):
+        assert f"'{word}'" in text, word
