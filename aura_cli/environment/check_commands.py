@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from aura_cli.console import Format
-from aura_cli.errors import AttentionNeeded
+from aura_cli.errors import AttentionNeeded, UsageError
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -66,12 +66,15 @@ def check(
     if vercel:
         _check_there(runtime, project, team, target or [], everything=everything)
         return
+    if project or team or target:
+        raise UsageError("--project, --team and --target are of the Vercel project", "Add --vercel")
     from aura_cli.environment.check import BAD
     from aura_cli.environment.check import check as look
-    from aura_cli.environment.tracked import search
+    from aura_cli.environment.tracked import Search, search
 
     settings = runtime.settings
-    findings, searched = look(settings, _clients(runtime)), search(settings, Path.cwd())
+    findings = look(settings, _clients(runtime))
+    searched = Search(None) if settings.is_sandbox else search(settings, Path.cwd())
     bad = sum(one.state in BAD for one in findings) + len(searched.exposed) + len(searched.unignored)
     found = Checked(settings.environment, settings.looked_in, findings, searched.root, searched.exposed, searched.unignored, bad)
     runtime.console.result(found, lambda: _told(found, searched, everything=everything))
@@ -105,7 +108,6 @@ def _clients(runtime: Runtime) -> dict[str, str]:
 def _check_there(runtime: Runtime, project: str | None, team: str | None, targets: Sequence[str], *, everything: bool) -> None:
     from aura_cli.environment import vercel
     from aura_cli.environment.deployed import BAD, compare, is_of
-    from aura_cli.errors import UsageError
 
     if unknown := [name for name in targets if name not in [*vercel.Target]]:
         raise UsageError(f"--target {unknown[0]}: Vercel has no such environment", f"There are: {', '.join(vercel.Target)}")
@@ -122,7 +124,7 @@ def _check_there(runtime: Runtime, project: str | None, team: str | None, target
 
 def _attention(bad: int, hint: str) -> None:
     if bad:
-        raise AttentionNeeded(f"{bad} {'variable needs' if bad == 1 else 'things need'} attention", hint)
+        raise AttentionNeeded(f"{bad} {'thing needs' if bad == 1 else 'things need'} attention", hint)
 
 
 def _told(found: Checked, searched: Search, *, everything: bool) -> Iterator[str]:
@@ -138,7 +140,9 @@ def _told(found: Checked, searched: Search, *, everything: bool) -> Iterator[str
         *(("unignored", name, "holds settings, and git does not ignore it: add it to .gitignore") for name in found.unignored),
     ]
     yield from _lines(rows)
-    if searched.root is None:
+    if found.environment == "sandbox":
+        yield "The sandbox's secrets are none: no tracked files were looked at."
+    elif searched.root is None:
         yield "There is no git repository here: no tracked files were looked at."
     else:
         yield f"Files that git tracks, and that were searched for the values of secrets: {searched.files:,}."

@@ -103,6 +103,11 @@ def test_more_than_a_page_and_a_list_that_withholds(aura: Aura, vercel: Deployme
     assert checked(aura, vercel).out.startswith(f"preview of {vercel.state.project}: 11 in order, 0 unreadable")
 
 
+def test_what_only_vercel_has(aura: Aura, vercel: Deployment) -> None:
+    """A target without --vercel would be passed over in silence: exit 2."""
+    assert aura("env", "check", "--target", "preview", env={**COMPLETE, **vercel.env}).exit == 2
+
+
 def test_which_project(aura: Aura, vercel: Deployment) -> None:
     """As given, as configured, as `vercel link` wrote it; none: exit 4; one that the token does not see: exit 5."""
     unset = {"VERCEL_PROJECT_ID": "", "VERCEL_ORG_ID": ""}

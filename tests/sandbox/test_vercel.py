@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from aura_cli.sandbox.run import Sandbox, opened
-from tests.parts.program import Aura
+from tests.parts.program import REPOSITORY, Aura
 from tests.parts.vercel import Deployment, deployed
 
 ENV = "/v10/projects/aura/env"
@@ -66,7 +66,7 @@ def test_pages(vercel: Deployment) -> None:
 def test_the_sandbox_is_in_order(aura: Aura) -> None:
     """Its environment and its Vercel project have no fault that a check finds, for no target."""
     with opened(Sandbox(5, 3, 1_795_000_000)) as (variables, _, _):
-        here = aura("env", "check", env=variables)
+        here = aura("env", "check", env=variables, cwd=REPOSITORY)  # where its secrets stand in the code
         there = aura("env", "check", "--vercel", "--json", env=variables)
     assert (here.exit, there.exit) == (0, 0), here.out + there.out
     assert {one["state"] for one in json.loads(there.out)["findings"]} == {"ok", "absent"}
