@@ -7,9 +7,10 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from aura_cli.db.types import among, utc_now
 from aura_cli.errors import ConflictError
 from aura_cli.mail.asking import MAIL
+from aura_cli.mail.invites import TEMPLATE
 from aura_cli.mail.tables import mails, resend_events, suppressions
 from aura_cli.outbox.tables import outbox
-from aura_cli.users.holdings import Holding, Row, addresses, erased, taken
+from aura_cli.users.holdings import KEPT_BACK, Holding, Row, addresses, erased, taken
 from aura_cli.users.who import Person
 
 
@@ -29,8 +30,9 @@ HOLDINGS = (Holding(resend_events, _told), Holding(mails, _theirs), Holding(supp
 
 
 def takeout(connection: Connection, person: Person) -> Iterator[tuple[str, Row]]:
-    """Their mails, what Resend told of those, and whether their addresses get mail."""
-    return taken(connection, person, HOLDINGS)
+    """Their mails, what Resend told of those, and whether their addresses get mail; no invitation's link: who has it is in."""
+    for name, row in taken(connection, person, HOLDINGS):
+        yield name, {**row, "data": {**row["data"], "link": KEPT_BACK}} if row.get("template") == TEMPLATE else row
 
 
 def erase(connection: Connection, person: Person) -> Mapping[str, int]:

@@ -12,6 +12,7 @@ from aura_cli.users.who import Person
 
 Row = Mapping[str, Any]
 ROWS_AT_ONCE = 500
+KEPT_BACK = "(a secret: not taken out)"
 
 
 class Room(Protocol):

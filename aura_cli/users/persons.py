@@ -18,8 +18,6 @@ from aura_cli.users.tables import privy_users, staged_users, user_aliases
 from aura_cli.users.who import Person
 
 MONEY = (subscriptions, token_top_ups)
-_SECRET = ("token", "secret", "password", "passwd", "api_key", "apikey", "private_key", "credential")
-KEPT_BACK = "(a secret: not taken out)"
 
 
 def _at_privy(connection: Connection, person: Person) -> ColumnElement[bool]:
@@ -64,7 +62,7 @@ def takeout(connection: Connection, person: Person) -> Iterator[tuple[str, Row]]
     yield from taken(connection, person, SHOWN)
     for rows in Catalogue(connection).belongings(_row(connection, person)):
         for found in connection.execute(select(rows.table).where(rows.condition)):
-            yield rows.link.name, {name: _shown(name, value) for name, value in found._mapping.items()}
+            yield rows.link.name, dict(found._mapping)
 
 
 def erase(connection: Connection, person: Person) -> Mapping[str, int]:
@@ -99,8 +97,3 @@ def has_money(connection: Connection, person: Person) -> bool:
 
 def _row(connection: Connection, person: Person) -> Mapping[str, Any]:
     return dict(connection.execute(select(users).where(users.c.id == person.id)).one()._mapping)
-
-
-def _shown(name: str, value: Any) -> Any:
-    """A value of a table that nobody here knows; what is a secret by its column's name is kept back."""
-    return KEPT_BACK if value is not None and any(word in name.lower() for word in _SECRET) else value

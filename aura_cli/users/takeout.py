@@ -5,7 +5,7 @@ The EU's GDPR calls it access (article 15) and portability (article 20). The fol
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -19,10 +19,12 @@ from aura_cli.console import cell, dump
 from aura_cli.db.engine import reading
 from aura_cli.errors import UsageError
 from aura_cli.users.export import private_file
-from aura_cli.users.holdings import Room, Row
+from aura_cli.users.holdings import KEPT_BACK, Room, Row
 from aura_cli.users.who import Person
+from aura_cli.vault.sealing import looks_sealed
 
 PAGE = "index.html"
+_SECRET = re.compile(r"token|secret|passw|credential|authorization|(api|access|private|signing)[_-]?key", re.IGNORECASE)
 _ODD = re.compile(r"[^\w.-]")  # in the name of a table that nobody here knows
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -81,7 +83,9 @@ def _written(folder: Path, rows: Iterable[tuple[str, Row]], person: Person, now:
         for name, some in groupby(rows, key=lambda found: found[0]):
             label = _ODD.sub("_", name) + (f"-{len(counts)}" if name in counts else "")
             with private_file(folder / f"{label}.json") as out:
-                counts[label] = _table(name, ({column: _plain(value) for column, value in row.items()} for _, row in some), out, page)
+                counts[label] = _table(
+                    name, ({column: _plain(column, value) for column, value in row.items()} for _, row in some), out, page
+                )
         page.write("</body></html>\n")
     return counts
 
@@ -101,5 +105,12 @@ def _table(name: str, rows: Iterator[dict[str, object]], out: TextIO, page: Text
     return count
 
 
-def _plain(value: object) -> object:
-    return value.hex() if isinstance(value, bytes | memoryview) else value
+def _plain(name: str, value: object) -> object:
+    """A value, or what is in it, without what is a secret by its name or its seal, whichever table it stands in."""
+    if isinstance(value, Mapping):
+        return {inner: _plain(f"{name} {inner}" if _SECRET.search(name) else inner, one) for inner, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(name, one) for one in value]
+    if isinstance(value, bytes | memoryview):
+        value = value.hex()
+    return KEPT_BACK if isinstance(value, str) and value and (_SECRET.search(name) or looks_sealed(value)) else value

@@ -34,7 +34,7 @@ from tests.parts.program import Aura, Completed
 from tests.parts.providers import key_ring
 
 EMAIL, NAME, DID, CUSTOMER = "ada.marker@example.com", "Ada Marker", "did:privy:adamarker", "cus_AdaPays"
-SECRETS = ("marker-access-token", "marker-refresh-token", "f" * 64, "marker-agent-key")
+SECRETS = ("marker-access-token", "marker-refresh-token", "f" * 64, "marker-agent-key", "marker-inner-key", "marker-link")
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)
 MARKER = "marker"  # in everything of hers, and in nothing of anybody else's
 BOB = person(2, contract("bob"))
@@ -46,7 +46,8 @@ ADA = replace(
     customer=CUSTOMER,
 )
 FOREIGN = (  # the web app's other tables, as it may have made them
-    "CREATE TABLE agents (id {id} PRIMARY KEY, user_id {id} NOT NULL REFERENCES users (id) ON DELETE CASCADE, name text, api_key text)",
+    "CREATE TABLE agents (id {id} PRIMARY KEY, user_id {id} NOT NULL REFERENCES users (id) ON DELETE CASCADE, name text, api_key text, "
+    "config json)",
     "CREATE TABLE channels (id {id} PRIMARY KEY, agent_id {id} NOT NULL REFERENCES agents (id), address text)",
     "CREATE TABLE voice_settings (user_id {id} PRIMARY KEY REFERENCES users (id), voice text)",
     "CREATE TABLE call_logs (id {id} PRIMARY KEY, user_id {id} REFERENCES users (id) ON DELETE SET NULL, seconds integer)",
@@ -135,8 +136,15 @@ def _live(life: Life) -> None:
         life.sql(statement.format(id=kind))
     for number, (who, word) in enumerate(((life.ada, MARKER), (life.bob, "bob"))):
         made, below = f"00000000-0000-4000-9000-{number:012}", f"00000000-0000-4000-a000-{number:012}"
-        agent = "INSERT INTO agents VALUES (:id, :user, :name, :key)"
-        life.sql(agent, id=made, user=who, name=f"{word}'s agent", key=f"{word}-agent-key")
+        agent = "INSERT INTO agents VALUES (:id, :user, :name, :key, :config)"
+        life.sql(
+            agent,
+            id=made,
+            user=who,
+            name=f"{word}'s agent",
+            key=f"{word}-agent-key",
+            config=json.dumps({"auth": {"accessKey": f"{word}-inner-key"}}),
+        )
         life.sql("INSERT INTO channels VALUES (:id, :agent, :name)", id=below, agent=made, name=f"{word}@channel.test")
         life.sql("INSERT INTO voice_settings VALUES (:user, :voice)", user=who, voice=f"{word}'s voice")
         life.sql("INSERT INTO call_logs VALUES (:id, :user, 60)", id=made, user=who)
@@ -156,6 +164,13 @@ def _rooms(connection: Any, who: str, word: str, both: Sequence[str]) -> None:
     data = {"user_name": word}
     row = {"id": mail, "key": f"welcome:{word}", "template": "welcome", "user_id": who, "address": address, "data": data}
     connection.execute(mails.insert().values(**row, resend_id=f"re-{word}", state="delivered", effect=f"welcome:{word}"))
+    invited = {
+        "id": mail.replace("-c", "-d"),
+        "key": f"team-invite:{mail}:1",
+        "template": "team-invite",
+        "data": {**data, "link": f"{word}-link"},
+    }
+    connection.execute(mails.insert().values({**row, **invited, "state": "sent"}))
     connection.execute(resend_events.insert().values(id=f"msg-{word}", type="email.delivered", created=NOVEMBER, resend_id=f"re-{word}"))
     suppress(connection, str(address), "operator")
     enqueue(connection, "mail", f"welcome:{word}", {"mails": [mail]})
