@@ -27,7 +27,7 @@ from aura_cli.subscriptions import story as money
 from aura_cli.subscriptions.stripe import time_of
 from aura_cli.subscriptions.views import DECIMALS
 from aura_cli.users import story as people
-from aura_cli.users.persons import ERASED
+from aura_cli.users.departed import ERASED
 from aura_cli.vault.keyring import KeyRing
 from aura_cli.webhooks import story as deliveries
 

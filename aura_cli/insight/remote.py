@@ -18,7 +18,7 @@ from aura_cli.subscriptions.keeping import Facts
 from aura_cli.subscriptions.stripe import Customer, CustomerList, SubscriptionList, decoder
 from aura_cli.transport import Service
 from aura_cli.users import privy
-from aura_cli.users.persons import ERASED
+from aura_cli.users.departed import ERASED
 from aura_cli.users.shapes import Staged
 from aura_cli.webhooks.subjects import Invoice, Session
 

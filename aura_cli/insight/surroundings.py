@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
 from typing import TypeVar
 
 import httpx
-from sqlalchemy import Column, Engine, select
+from sqlalchemy import Column, Engine, make_url, select
 
 from aura_cli.db.engine import connect, reading
 from aura_cli.db.failures import translate
@@ -25,11 +26,15 @@ from aura_cli.transport import Service
 T = TypeVar("T")
 DEADLINE = 9.0  # seconds for everything: with the start of the program and its end, 15
 _REQUEST, _DATABASE = 6.0, 7.0  # seconds: without a byte of a service; until a check no longer waits for the database
-_ATTEMPTS = 2  # a hiccup is no finding
+ATTEMPTS = 2  # a hiccup is no finding
 
 
 class Unseen(Exception):
     """Something cannot be looked at, for this reason, which is no fault of its own."""
+
+
+class NoDatabase(Unseen):
+    """There is none yet: its file is not there."""
 
 
 class DatabaseAway(Unseen):
@@ -54,7 +59,7 @@ class Database:
     def opened(self) -> Engine:
         """The engine, once somebody has been connected with it. Raises DatabaseAway, also while another still waits for a connection.
 
-        Raises Unseen where it is not to be asked.
+        Raises Unseen where it is not to be asked, NoDatabase where to open it would be to make it.
         """
         if not self._lock.acquire(timeout=max(0.0, self._until - monotonic())):
             raise DatabaseAway(UnreachableError("The database has not answered", "Trying again is safe"))
@@ -87,6 +92,8 @@ class Database:
             url = self._url()
             if self._offline and host_of(url, self._libpq) not in LOOPBACK_HOSTS:
                 raise Unseen("offline")
+            if file := _lacking(url):
+                raise NoDatabase(f"the database is not there: {file}")
             engine, begun = connect(url), monotonic()
             with reading(engine) as connection:
                 connection.execute(select(utc_now())).scalar_one()
@@ -145,7 +152,7 @@ class Surroundings:
             if seconds := self._ahead(answer.headers.get("date", "")):
                 self.clocks.append((service.name, seconds))
 
-        return replace(service, timeout=timeout, attempts=_ATTEMPTS, observe=observe, stop=threading.Event())
+        return replace(service, timeout=timeout, attempts=ATTEMPTS, observe=observe, stop=threading.Event())
 
     def _ahead(self, date: str) -> float | None:
         """How far the clock behind a Date header (RFC 9110, section 6.6.1; whole seconds) is ahead of ours."""
@@ -153,6 +160,12 @@ class Surroundings:
             return (parsedate_to_datetime(date).astimezone(UTC) - self.now()).total_seconds() + 0.5
         except (ValueError, TypeError):
             return None
+
+
+def _lacking(url: str) -> str | None:
+    """The file of an SQLite database that does not exist."""
+    file = make_url(url).database if url.startswith("sqlite") else None
+    return file if file and not Path(file).exists() else None
 
 
 def timed(work: Callable[[], T]) -> tuple[T, int]:

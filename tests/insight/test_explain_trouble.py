@@ -271,3 +271,14 @@ def test_on_a_terminal(small_desk: Desk) -> None:
     assert max(map(len, timeline)) <= 80
     _, everything = on_a_terminal([*command, "--all"], environment, small_desk.aura.work)
     assert len(everything.splitlines()) > 30
+
+
+def test_repairs_that_would_harm(desk: Desk) -> None:
+    """Who complained is not written to again, who was merged away is not brought back, and of two who pay nobody loses their customer."""
+    gone = str(uuid4())
+    with writing(desk.books.engine) as connection:
+        connection.execute(suppressions.insert().values(address="person1@example.com", reason="complained"))
+        connection.execute(user_aliases.insert().values(privy_id="did:privy:person2", user_id=gone, into_id=desk.person.uuid))
+    assert desk.explain(exit=3)["verdict"]["fix"] == "aura email log person1@example.com"
+    desk.books.sql("DELETE FROM users WHERE stripe_customer_id IS NULL")
+    assert desk.explain("did:privy:person2", exit=3)["verdict"]["link"] == "mail"

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
@@ -71,4 +72,8 @@ def _kept(about: Surroundings) -> int:
     if not folder.is_dir():
         return 0
     old = time.time() - LATE.total_seconds()
-    return sum(path.suffix != DRAFT and path.stat().st_mtime < old for path in folder.iterdir())
+    number = 0
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):  # a refresh may take it away meanwhile
+            number += path.suffix != DRAFT and path.stat().st_mtime < old
+    return number

@@ -16,15 +16,20 @@ from aura_cli.db.migrate import HEAD, current, require_current
 from aura_cli.db.types import utc_now
 from aura_cli.errors import ConfigurationError
 from aura_cli.insight.finding import Finding, absent, fail, ok
-from aura_cli.insight.surroundings import Surroundings
+from aura_cli.insight.surroundings import NoDatabase, Surroundings
 
 OLDEST = 13  # the first PostgreSQL that makes random ids by itself
 UPGRADE = "aura db upgrade"
+_EMPTY = absent("schema", "DATABASE_URL; the embedded database is empty", UPGRADE)
 
 
 def check(about: Surroundings) -> Iterator[Finding]:
     """Look at the configured database, or at the embedded one. Raises DatabaseAway."""
-    engine = about.database.opened()
+    try:
+        engine = about.database.opened()
+    except NoDatabase as none:
+        yield fail("schema", str(none), UPGRADE) if _meant(about) else _EMPTY
+        return
     with reading(engine) as connection:
         server, version = _server(connection)
         schema = current(connection)
@@ -36,9 +41,13 @@ def check(about: Surroundings) -> Iterator[Finding]:
     yield from _schema(about, engine, schema)
 
 
+def _meant(about: Surroundings) -> bool:
+    return about.settings.secret("DATABASE_URL") is not None
+
+
 def _schema(about: Surroundings, engine: Engine, schema: str | None) -> Iterator[Finding]:
-    if schema is None and about.settings.secret("DATABASE_URL") is None:
-        yield absent("schema", "DATABASE_URL; the embedded database is empty", UPGRADE)
+    if schema is None and not _meant(about):
+        yield _EMPTY
         return
     try:
         require_current(engine)
@@ -65,7 +74,7 @@ def _binding(about: Surroundings, engine: Engine) -> Iterator[Finding]:
     try:
         check_binding(engine, identity, store=False)
     except ConfigurationError as error:
-        yield fail("binding", error.message, "aura env bind")
+        yield fail("binding", error.message, "aura env show")  # which of the two is wrong, a person has to know
 
 
 def _server(connection: Connection) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 
 from aura_cli.insight.finding import Finding, fail, ok, warn
 from aura_cli.insight.surroundings import Surroundings
@@ -16,7 +17,7 @@ def check(about: Surroundings) -> Iterator[Finding]:
     """Look at the disk that AURA_HOME is, or will be, on."""
     home = about.settings.home.absolute()
     place = next(folder for folder in (home, *home.parents) if folder.is_dir())
-    yield _room(place, shutil.disk_usage(place).free)
+    yield room(place, shutil.disk_usage(place).free)
     keeps = about.settings.secret("INTEGRATION_ENCRYPTION_KEY") is not None and not about.settings.is_sandbox
     kind = kind_of(place.resolve(), MOUNTS.read_text()) if MOUNTS.exists() else ""
     if keeps and kind in PASSING:
@@ -24,11 +25,12 @@ def check(about: Surroundings) -> Iterator[Finding]:
         yield warn("spool", what, "Mount a volume, and set AURA_HOME to it")
 
 
-def _room(place: Path, free: int) -> Finding:
+def room(place: Path, free: int) -> Finding:
+    """Whether so many free bytes are enough."""
     told = f"{free / (1 << 30):,.1f} GiB free at {place}"
     if free < WARN_BYTES:
         judged = fail if free < FAIL_BYTES else warn
-        return judged("room", f"only {told}", f"du -xh {place} | sort -h | tail")
+        return judged("room", f"only {told}", f"du -xh {quote(str(place))} | sort -h | tail")
     return ok("room", told)
 
 

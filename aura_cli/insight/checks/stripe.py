@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from shlex import quote
 from urllib.parse import urlsplit
 
 import httpx
@@ -91,7 +92,7 @@ def _endpoints(settings: Settings, endpoints: Sequence[Endpoint]) -> Iterator[Fi
     whole = [one for one in enabled if "missing" not in one.events]
     if not ours:
         base = settings.get("AURA_PUBLIC_URL") or settings.get("NEXT_PUBLIC_APP_URL") or "https://HOST"
-        create = f"aura webhooks endpoints create {base}{PATH}"
+        create = f"aura webhooks endpoints create {quote(base + PATH)}"
         live = settings.stripe_mode == "live"
         yield fail("endpoint", "Stripe has no webhook endpoint", create) if live else absent("endpoint", "a webhook endpoint", create)
     elif whole:

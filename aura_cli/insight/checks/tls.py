@@ -1,12 +1,14 @@
 """TLS: whom this machine trusts, and how long the certificates of our own addresses last."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from shlex import quote
+from typing import Any
 
 import httpx
 
 from aura_cli.insight.finding import Finding, counted, fail, ok, warn
-from aura_cli.insight.surroundings import Surroundings
+from aura_cli.insight.surroundings import ATTEMPTS, Surroundings
 
 ADDRESSES = ("NEXT_PUBLIC_APP_URL", "AURA_PUBLIC_URL")
 WARN_DAYS, FAIL_DAYS = 14, 3  # what renews itself does so a month before
@@ -26,9 +28,9 @@ def check(about: Surroundings) -> Iterator[Finding]:
 
 
 def _certificate(about: Surroundings, url: str) -> Finding:
-    look = f"curl -sSI {url}"
+    look = f"curl -sSI {quote(url)}"
     try:
-        ends = _end(url, about.patience())
+        ends = _end(about, url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return fail("certificate", f"{url} could not be reached: {type(error).__name__} {error}".rstrip(), look)
     days = (ends - about.now().timestamp()) / 86_400
@@ -38,8 +40,31 @@ def _certificate(about: Surroundings, url: str) -> Finding:
     return ok("certificate", told)
 
 
-def _end(url: str, timeout: float) -> float:
-    """When the certificate that is shown there ends, epoch seconds, whatever is answered. Raises httpx.HTTPError."""
-    with httpx.Client(timeout=timeout) as client, client.stream("HEAD", url) as answer:
-        shown = answer.extensions["network_stream"].get_extra_info("ssl_object").getpeercert()
-    return float(ssl.cert_time_to_seconds(shown["notAfter"]))
+class _Shown(Exception):
+    """The handshake is done: nothing more is asked."""
+
+
+def _end(about: Surroundings, url: str) -> float:
+    """When the certificate that is shown there ends, epoch seconds. Raises httpx.HTTPError when there was no handshake, tried twice."""
+    host = httpx.URL(url).raw_host.decode()
+
+    def look(event: str, facts: Mapping[str, Any]) -> None:
+        """https://www.python-httpx.org/advanced/extensions/#trace; a proxy's own handshake is another host's."""
+        if event.endswith("start_tls.complete"):
+            stream = facts["return_value"]
+            end = stream.get_extra_info("ssl_object")
+            if end.server_hostname == host:
+                ends = end.getpeercert()["notAfter"]
+                stream.close()
+                raise _Shown(ends)
+
+    for attempt in range(ATTEMPTS):
+        try:
+            with httpx.Client(timeout=about.patience() / ATTEMPTS) as client:
+                client.head(url, extensions={"trace": look})
+        except _Shown as shown:
+            return float(ssl.cert_time_to_seconds(str(shown)))
+        except httpx.TransportError:
+            if attempt + 1 == ATTEMPTS:
+                raise
+    raise httpx.ProtocolError("no handshake")

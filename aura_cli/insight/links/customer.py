@@ -96,6 +96,7 @@ def _several(case: Case, how: str, people: Sequence[Person], *, proven: bool) ->
     """Rows of one person: the one with access, or else the oldest, stays. What proves nothing is only planned: they may be two people."""
     stays = next((one for one in people if one.id in case.entitled), people[0])
     goes = next(one for one in people if one.id != stays.id)
+    proven = proven and not {stays.id, goes.id} <= set(case.entitled)  # of two who both pay, a customer would be left with nobody
     ids = ", ".join(one.id for one in people)
     doubt = "" if proven else "; whether that is one person is for somebody to judge"
     return Break(LINK, f"{how} {len(people)} people: {ids}{doubt}", command("users merge {} {}" + " --apply" * proven, goes.id, stays.id))

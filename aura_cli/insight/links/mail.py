@@ -11,7 +11,7 @@ from aura_cli.db.types import among
 from aura_cli.insight.case import Break, Case, command
 from aura_cli.mail.invites import TEMPLATE
 from aura_cli.mail.story import UNSENT
-from aura_cli.mail.suppression import among_these
+from aura_cli.mail.suppression import COMPLAINED, among_these
 from aura_cli.mail.tables import mails
 
 LINK = "mail"
@@ -22,7 +22,8 @@ def breaks(case: Case) -> Iterator[Break]:
     """Addresses that get nothing, invitations that were never sent, and of each kind of mail the last one, where it did not go out."""
     silent = among_these(case.connection, case.subject.addresses)
     for address, reason in silent.items():
-        yield Break(LINK, f"{address} gets no mail: {reason}", command("email suppress --remove {}", address))
+        repair = "email log {}" if reason == COMPLAINED else "email suppress --remove {}"  # who complained has to ask for mail again
+        yield Break(LINK, f"{address} gets no mail: {reason}", command(repair, address))
     yield from _invitations(case)
     yield from _unsent(case, silent)
 

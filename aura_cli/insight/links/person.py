@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from aura_cli.db.types import among
 from aura_cli.insight.case import Break, Case, command
+from aura_cli.users.departed import departed_among
 from aura_cli.users.tables import privy_users
 
 LINK = "person"
@@ -22,7 +23,7 @@ def breaks(case: Case) -> Iterator[Break]:
     else:
         gone = {did for did, found in case.remote.people.items() if found is None}
         if not case.subject.people:
-            for did in sorted(case.remote.people.keys() - gone):
+            for did in sorted(case.remote.people.keys() - gone - departed_among(case.connection, case.remote.people)):
                 yield Break(LINK, f"{did} has signed up at Privy and is not here", command("users sync {}", did))
     for one in case.subject.people:
         if one.privy_user_id in gone:
