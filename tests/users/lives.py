@@ -46,8 +46,10 @@ ADA = replace(
     customer=CUSTOMER,
 )
 FOREIGN = (  # the web app's other tables, as it may have made them
-    "CREATE TABLE agents (id {id} PRIMARY KEY, user_id {id} NOT NULL REFERENCES users (id) ON DELETE CASCADE, name text, api_key text, "
-    "config json)",
+    (
+        "CREATE TABLE agents (id {id} PRIMARY KEY, user_id {id} NOT NULL REFERENCES users (id) ON DELETE CASCADE, name text, api_key text, "
+        "config json)"
+    ),
     "CREATE TABLE channels (id {id} PRIMARY KEY, agent_id {id} NOT NULL REFERENCES agents (id), address text)",
     "CREATE TABLE voice_settings (user_id {id} PRIMARY KEY REFERENCES users (id), voice text)",
     "CREATE TABLE call_logs (id {id} PRIMARY KEY, user_id {id} REFERENCES users (id) ON DELETE SET NULL, seconds integer)",
