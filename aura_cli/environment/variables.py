@@ -128,6 +128,7 @@ OURS: Mapping[str, Look] = {  # of ours, and of services only we ask
     "AURA_FORWARD_URL": address,
     "AURA_PUBLIC_URL": address,
 }
+_LINES = ("PRIVY_VERIFICATION_KEY", "AURA_STRIPE_WEBHOOK_SECRETS", "AURA_RETIRED_ENCRYPTION_KEYS")  # PEM and JSON, of several lines
 _PLACEHOLDER = re.compile(
     r"(?:your|my|the|insert|replace|change|enter|put)[-_ ]?\w*[-_ ](?:key|secret|token|id|url|here|me|this|value)\b.*"
     r"|change-?me|todo|tbd|none|null|undefined|x{3,}|\*{3,}|\.{3,}|<.*>|\[.*\]|\{\{.*\}\}",
@@ -137,13 +138,15 @@ _PLACEHOLDER = re.compile(
 
 def wrong_with(name: str, text: str) -> str | None:
     """What is wrong with a value as such, in words that follow its name; None where nothing is."""
+    if name in _LINES:
+        text = " ".join(text.split())
     if text != text.strip():
         return "has white space around it"
     if len(text) > 1 and text[0] in "\"'`" and text[-1] == text[0]:
         return "has quotes around it, which are taken as part of it"
     if _PLACEHOLDER.fullmatch(text):
         return "is a placeholder"
-    if not text.isprintable() and name != "PRIVY_VERIFICATION_KEY":
+    if not text.isprintable():
         return "holds a line break or another character that nobody sees"
     look = VARIABLES[name].look if name in VARIABLES else OURS.get(name)
     return look(text) if look else None

@@ -120,6 +120,12 @@ def test_the_sandbox_s_values_look_as_they_have_to(tmp_path: Path) -> None:
         assert wrong_with(name, text) is None, name
 
 
+@pytest.mark.parametrize("name", ["AURA_STRIPE_WEBHOOK_SECRETS", "AURA_RETIRED_ENCRYPTION_KEYS", "PRIVY_VERIFICATION_KEY"])
+def test_a_value_of_several_lines(name: str) -> None:
+    """JSON and PEM are written so, and read so."""
+    assert wrong_with(name, '{\n  "2025": "an-old-one-of-a-test",\n\t"2024": "an-older-one"\n}\n') is None
+
+
 def test_the_command(aura: Aura) -> None:
     """What is wrong, and where from; exit 3. In order: exit 0. No value is shown, however it is asked."""
     file = aura.work / ".env.staging.local"
