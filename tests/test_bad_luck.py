@@ -51,17 +51,18 @@ def test_no_utf_8(sandbox: tuple[Aura, Mapping[str, str]], words: str) -> None:
     assert len(done.stdout.splitlines()) == len(usual.out.splitlines())
 
 
-@pytest.mark.parametrize("words", LOOKS)
-def test_forty_columns(sandbox: tuple[Aura, Mapping[str, str]], words: str) -> None:
-    """On a narrow terminal tables leave columns out, and say which; the exit code is what it is."""
+@pytest.mark.parametrize(("columns", "lines"), [(40, 24), (80, 24), (200, 50)])
+@pytest.mark.parametrize("words", sample(LOOKS, 5))
+def test_narrow_and_wide(sandbox: tuple[Aura, Mapping[str, str]], words: str, columns: int, lines: int) -> None:
+    """However wide the terminal: tables leave out what has no room, no line of theirs is wider, the exit code is what it is."""
     aura, env = sandbox
     usual = aura(*words.split(), env=env)
-    narrow = {**aura.environment, **env, "COLUMNS": "40", "LINES": "24"}
-    code, shown = on_a_terminal([sys.executable, "-m", "aura_cli", *words.split()], narrow, aura.work, timeout=60)
+    size = {**aura.environment, **env, "COLUMNS": str(columns), "LINES": str(lines)}
+    code, shown = on_a_terminal([sys.executable, "-m", "aura_cli", *words.split()], size, aura.work, timeout=60)
     assert code == usual.exit
     if words.endswith("list"):
         tables = [line for line in shown.splitlines() if line.startswith(("id", "subscription", " ─", "─"))]
-        assert all(len(line) <= 40 for line in tables)
+        assert all(len(line) <= columns for line in tables)
 
 
 @pytest.mark.parametrize("home", ["", "/nonexistent"])
