@@ -13,8 +13,8 @@ EMBEDDED_NOTE = "Nothing is configured: using the embedded database in {home}"
 _EXAMPLE = "postgresql://HOST/NAME (with USER and PASSWORD where it asks for them), or sqlite:///path/to/file.db"
 
 
-def database_url(settings: Settings) -> tuple[str, bool]:
-    """The SQLAlchemy URL of the database (driver named), and whether it is the embedded one.
+def database_url(settings: Settings, *, make: bool = True) -> tuple[str, bool]:
+    """The SQLAlchemy URL of the database (driver named), and whether it is the embedded one, which is made where it is missing (`make`).
 
     Raises ConfigurationError where DATABASE_URL is malformed, or missing although something else is configured, or
     not the sandbox's although AURA_ENV is sandbox. No message carries the URL: it holds a password.
@@ -29,7 +29,7 @@ def database_url(settings: Settings) -> tuple[str, bool]:
                 f"DATABASE_URL is not set, though {', '.join(configured[:3])} {'are' if configured[1:] else 'is'}",
                 f"Looked in: {places}. Example: {_EXAMPLE}. {TRY_IT}",
             )
-        return _embedded(settings.home), True
+        return _embedded(settings.home, make=make), True
     url = _normalised(secret.reveal())
     if settings.is_sandbox:
         _require_sandbox(settings, url)
@@ -69,9 +69,11 @@ def target_line(settings: Settings, url: str, identity: Identity | None, rows: i
     return f"{settings.environment or 'production (AURA_ENV is not set)'} · database {place} · Stripe {stripe}{changing}"
 
 
-def _embedded(home: Path) -> str:
-    """The URL of the database file in `home`, which is made, for its owner alone."""
+def _embedded(home: Path, *, make: bool) -> str:
+    """The URL of the database file in `home`, which with `make` is made, for its owner alone."""
     path = home / "aura.db"
+    if not make:
+        return f"sqlite:///{path}"
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():

@@ -15,6 +15,7 @@ from aura_cli.settings import Settings
 from tests.insight.stack import ENDPOINT, FAULTS, Stack, stack, wrong
 from tests.parts.kent import Kent, kent  # noqa: F401 (a fixture)
 from tests.parts.program import Aura
+from tests.parts.service import free_port
 from tests.parts.terminal import on_a_terminal
 
 FIELDS = ["healthy", "checked_at", "took_ms", "failed", "warned", "findings"]
@@ -162,10 +163,32 @@ def test_only_some_systems(aura: Aura, small: Stack) -> None:
 
 
 def test_nothing_is_configured(aura: Aura) -> None:
-    """A newcomer: what there is to configure, and no failure."""
-    told = aura("doctor")
-    assert told.exit == 0, told
+    """A newcomer: what there is to configure, and no failure; nothing is written, not even a folder."""
+    home = aura.work / "no home yet"
+    told = aura("doctor", env={"AURA_HOME": str(home)})
+    assert (told.exit, home.exists()) == (0, False), told
     assert "Not configured: database (DATABASE_URL; the embedded database is empty), stripe (STRIPE_SECRET_KEY)" in told.out
+
+
+def test_a_database_that_is_not_there(aura: Aura) -> None:
+    """A file that was never made, or is elsewhere: it is said, and not made."""
+    file = aura.work / "aura.db"
+    told = aura("doctor", "--only", "database", "--json", env={"DATABASE_URL": f"sqlite:///{file}"})
+    assert (told.exit, told.json["failed"], file.exists()) == (3, ["database"], False)
+    (found,) = told.json["findings"]
+    assert (found["detail"], found["fix"]) == (f"the database is not there: {file}", "aura db upgrade")
+
+
+def test_what_to_paste_is_of_the_environment_that_was_looked_at(aura: Aura) -> None:
+    """With --env or --env-file each command of ours has them, too; another's has not."""
+    file = aura.work / "of mine.env"
+    file.write_text(f"DATABASE_URL=sqlite:///{aura.work / 'aura.db'}\nNEXT_PUBLIC_APP_URL=https://127.0.0.1:{free_port()}\n")
+    file.chmod(0o600)
+    told = aura("doctor", "--only", "database,tls", "--env", "staging", "--env-file", file.name)
+    assert told.exit == 3
+    assert "fix: aura --env staging --env-file 'of mine.env' db upgrade\n" in told.out
+    assert "fix: curl -sSI https://127.0.0.1" in told.out
+    assert "Look again: aura --env staging --env-file 'of mine.env' doctor --only database,tls\n" in told.err
 
 
 def test_a_clock_that_is_wrong(small: Stack) -> None:

@@ -1,6 +1,8 @@
 """What doctor sees of each system beside its planted fault, and what it leaves alone."""
 
 import os
+import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,6 +31,7 @@ from tests.insight.stack import ENDPOINT, Stack, stack
 from tests.parts.migrated import engine_of
 from tests.parts.program import Aura
 from tests.parts.secured import front, made_trust
+from tests.parts.service import free_port
 from tests.parts.upstash import answering
 
 HOUR = timedelta(hours=1)
@@ -63,7 +66,7 @@ def test_a_database_of_another_environment(either: Stack) -> None:
     """It is bound to another Privy app, or to another Stripe account: each is told by the system that knows."""
     bind(either, privy_app="another-app", stripe_account="acct_of_another")
     ((state, detail, fix),) = either.told(System.DATABASE)
-    assert (state, fix) == (State.FAIL, "aura env bind")
+    assert (state, fix) == (State.FAIL, "aura env show")
     assert "privy app: bound to another-app" in detail
     what = f"the key is of {ACCOUNT}, and this database belongs to acct_of_another"
     assert either.told(System.STRIPE) == [(State.FAIL, what, "aura env show")]
@@ -271,8 +274,9 @@ def test_a_project_that_vercel_does_not_show(well: Stack) -> None:
     ((_, detail, _),) = well.told(System.VERCEL, env={"VERCEL_PROJECT_ID": "prj_sandbox_other"})
     assert detail.startswith("Vercel shows no project prj_sandbox_other")
     path = f"/v10/projects/{VERCEL_PROJECT_ID}/env"
-    for one in vercel(well, "GET", path)["envs"]:
-        vercel(well, "DELETE", f"{path.replace('v10', 'v9')}/{one['id']}")
+    while page := vercel(well, "GET", path)["envs"]:
+        for one in page:
+            vercel(well, "DELETE", f"{path.replace('v10', 'v9')}/{one['id']}")
     assert "nothing is set for development" in [one.detail for one in well.examine(System.VERCEL).findings]
 
 
@@ -319,6 +323,7 @@ def test_connections_that_need_somebody(either: Stack) -> None:
     for name, age in (("old", 2), ("new", 0)):
         (spool / name).write_text("sealed")
         os.utime(spool / name, times=((datetime.now(UTC) - age * HOUR).timestamp(),) * 2)
+    (spool / "taken-away-meanwhile").symlink_to("nowhere")
     told = {fix: (state, detail) for state, detail, fix in either.told(System.CONNECTIONS)}
     assert told == {
         "aura integrations list --health failing": (State.WARN, "1 connection that fails for now"),
@@ -359,6 +364,40 @@ def test_a_certificate_that_ends_soon(aura: Aura, tmp_path: Path) -> None:
     assert "CERTIFICATE_VERIFY_FAILED" in unknown["findings"][1]["detail"]
     assert nowhere["findings"][0]["detail"].startswith("the trusted authorities cannot be loaded")
     assert [one["failed"] for one in (believed, unknown, nowhere)] == [["tls"]] * 3
+
+
+def test_a_certificate_is_shown_in_the_handshake(aura: Aura, tmp_path: Path) -> None:
+    """Who hangs up once, and after the handshake never answers, has shown it: that is no failure of TLS."""
+    trust, context = made_trust(tmp_path), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(trust.certificate, trust.key)
+
+    def shy() -> None:
+        with suppress(OSError):
+            listening.accept()[0].close()
+            raw, _ = listening.accept()
+            raw.settimeout(20)
+            with context.wrap_socket(raw, server_side=True) as outer:
+                while outer.recv(65_536):
+                    pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(20)
+        thread = threading.Thread(target=shy)
+        thread.start()
+        base = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        env = {"AURA_ENV": "development", "NEXT_PUBLIC_APP_URL": base, "SSL_CERT_FILE": str(trust.authority)}
+        told = aura("doctor", "--only", "tls", "--json", env=env).json
+        thread.join()
+    assert told["findings"][1]["detail"] == f"the certificate of {base} ends in 0 days"
+    assert told["took_ms"] < 5_000
+
+
+def test_a_fix_is_pasted_as_it_is(aura: Aura) -> None:
+    """A shell takes a place's name, and an address, as one word."""
+    strange = f"https://127.0.0.1:{free_port()}/a;b"
+    told = aura("doctor", "--only", "tls", "--json", env={"AURA_ENV": "development", "NEXT_PUBLIC_APP_URL": strange})
+    assert told.json["findings"][1]["fix"] == f"curl -sSI '{strange}'"
+    assert disk.room(Path("/my data"), 1).fix == "du -xh '/my data' | sort -h | tail"
 
 
 MOUNTS = """overlay / overlay rw 0 0
