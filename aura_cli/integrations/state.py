@@ -210,4 +210,5 @@ def _placed(*among: ColumnElement[bool], older: bool) -> Select[Any]:
     rows = select(*COLUMNS, i.connected_at, place, copies).where(*among).subquery("rows")
     beside = rows.join(users, users.c.id == rows.c.user_id).outerjoin(connections, connections.c.integration_id == rows.c.id)
     found = select(rows, users.c.email, *known_columns()).select_from(beside)
-    return found.where(rows.c.place > 1 if older else rows.c.place == 1).order_by(rows.c.token_expiry.is_(None), rows.c.token_expiry, rows.c.id)
+    wanted = rows.c.place > 1 if older else rows.c.place == 1
+    return found.where(wanted).order_by(rows.c.token_expiry.is_(None), rows.c.token_expiry, rows.c.id)

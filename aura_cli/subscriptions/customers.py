@@ -12,7 +12,7 @@ from aura_cli.db.types import among, utc_now
 from aura_cli.subscriptions.stripe import Customer
 from aura_cli.subscriptions.tables import customer_links
 from aura_cli.users.departed import STRIPE, erased_among, is_somebody
-from aura_cli.users.tables import privy_users, user_aliases
+from aura_cli.users.tables import other_customers, privy_users, user_aliases
 from aura_cli.users.who import Person
 
 
@@ -33,10 +33,14 @@ def owners(connection: Connection, customers: Iterable[str]) -> dict[str, str]:
 
 
 def of(connection: Connection, person: Person) -> list[str]:
-    """The customers that are this person's and nobody else's: the one in their row, and those that were linked to them."""
-    link, other = customer_links.c, users.alias("other")
-    shared = select(1).select_from(other).where(other.c.stripe_customer_id == link.customer, other.c.id != person.id).exists()
-    found = set(connection.execute(select(link.customer).where(link.user_id == person.id, ~shared)).scalars())
+    """The customers that are this person's and nobody else's: the one in their row, and those that were linked to them.
+
+    So are those that a merge left, and that an erasure which did not come to its end has deleted at Stripe.
+    """
+    found, other = set[str](), users.alias("other")
+    for table in (customer_links, other_customers):
+        shared = select(1).select_from(other).where(other.c.stripe_customer_id == table.c.customer, other.c.id != person.id).exists()
+        found |= set(connection.execute(select(table.c.customer).where(table.c.user_id == person.id, ~shared)).scalars())
     own = person.stripe_customer_id
     twice = select(users.c.id).where(users.c.stripe_customer_id == own, users.c.id != person.id)
     if own is not None and connection.execute(twice).first() is None:

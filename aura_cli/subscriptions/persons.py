@@ -9,6 +9,7 @@ from aura_cli.db.types import among
 from aura_cli.subscriptions.customers import of
 from aura_cli.subscriptions.tables import customer_links, grants, staged_customers, subscription_states
 from aura_cli.users.holdings import Holding, Row, erased, of_user, taken
+from aura_cli.users.tables import other_customers
 from aura_cli.users.who import Person
 
 
@@ -28,6 +29,7 @@ HOLDINGS = (
     Holding(subscription_states, _seen, becomes={}),
     Holding(staged_customers, _staged),
     of_user(customer_links),
+    of_user(other_customers),
 )
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, exists, select
 from aura_cli.db.engine import upsert
 from aura_cli.db.shared import users
 from aura_cli.db.types import among
-from aura_cli.users.tables import erased_ids, user_aliases
+from aura_cli.users.tables import erased_ids, other_customers, user_aliases
 
 ERASED = "erased:"  # how the DID of a row begins that has no person any more, and stays for its payments
 PRIVY, STRIPE = "privy", "stripe"  # kinds of what an erased person was known by
@@ -29,6 +29,13 @@ def remember_erased(connection: Connection, erasure: str, known_by: Mapping[str,
     rows = [{"hash": fingerprint(one), "kind": kind, "erasure": erasure} for kind, ids in known_by.items() for one in ids]
     if rows:
         connection.execute(upsert(connection, erased_ids).values(rows).on_conflict_do_nothing(index_elements=["hash"]))
+
+
+def keep_customers(connection: Connection, user: str, customers: Iterable[str]) -> None:
+    """Keep whose these customers at Stripe are, whatever the user's row and Stripe's events say from now on."""
+    rows = [{"customer": customer, "user_id": user} for customer in customers]
+    if rows:
+        connection.execute(upsert(connection, other_customers).values(rows).on_conflict_do_nothing(index_elements=["customer"]))
 
 
 def erased_among(connection: Connection, kind: str, ids: Iterable[str]) -> set[str]:

@@ -19,7 +19,7 @@ from aura_cli.db.engine import writing
 from aura_cli.db.shared import integrations, subscriptions, users
 from aura_cli.errors import ConflictError, NotFoundError
 from aura_cli.transport import Service
-from aura_cli.users.departed import ERASED, PRIVY, STRIPE, remember_erased
+from aura_cli.users.departed import ERASED, PRIVY, STRIPE, keep_customers, remember_erased
 from aura_cli.users.holdings import Room, dids
 from aura_cli.users.persons import has_money
 from aura_cli.users.tables import erasures
@@ -126,6 +126,12 @@ def erase(engine: Engine, rooms: Rooms, planned: Erasure, operator: str, outside
         at = connection.execute(made).scalar_one()
         record(connection, operator, "users.erase", erasure, details=counts)
     return Receipt(erasure, at, operator, rows, kept, **vars(outside))
+
+
+def remember_leaving(engine: Engine, planned: Erasure) -> None:
+    """Put down which customers are about to be deleted at Stripe: its event unlinks them, and whoever goes on has to know them still."""
+    with writing(engine) as connection:
+        keep_customers(connection, planned.user, planned.customers)
 
 
 def delete_at_stripe(stripe: Service, customers: Sequence[str]) -> int:

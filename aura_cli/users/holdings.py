@@ -78,8 +78,16 @@ def dids(connection: Connection, person: Person) -> list[str]:
 
 
 def addresses(connection: Connection, person: Person) -> list[str]:
-    """The e-mail addresses that are this person's, in lower case: of the row, and the one that Privy verified."""
-    p = privy_users.c
+    """The e-mail addresses that are this person's, in lower case: of the row, the one that Privy verified, and of rows merged into it."""
+    p, a = privy_users.c, user_aliases.c
+    merged = connection.execute(select(a.addresses).where(a.into_id == person.id)).scalars()
     own = select(func.lower(users.c.email)).where(users.c.id == person.id)
     proven = select(func.lower(p.verified_email)).where(p.privy_user_id.in_(dids(connection, person)))
-    return sorted({text for text in connection.execute(own.union(proven)).scalars() if text})
+    now = connection.execute(own.union(proven)).scalars()
+    return sorted({text for text in (*now, *(old for some in merged for old in some)) if text})
+
+
+def ids(connection: Connection, person: Person) -> list[str]:
+    """The ids that are this person: theirs, and of rows that were merged into it."""
+    a = user_aliases.c
+    return [person.id, *connection.execute(select(a.user_id).where(a.into_id == person.id).order_by(a.user_id)).scalars()]

@@ -18,8 +18,9 @@ from aura_cli.drift import plan
 from aura_cli.drift.kinds import Deed, Kind, field
 from aura_cli.drift.tables import plan_rows
 from aura_cli.errors import UsageError
-from aura_cli.users.departed import ERASED
+from aura_cli.users.departed import ERASED, keep_customers
 from aura_cli.users.dependents import Catalogue, Rows, rules_of, same_but
+from aura_cli.users.holdings import addresses
 from aura_cli.users.tables import privy_users, user_aliases
 from aura_cli.users.who import Person, resolve
 
@@ -112,7 +113,7 @@ def carry_out(connection: Connection, gone: str, stays: str) -> None:
     found = {row.id: dict(row._mapping) for row in connection.execute(held.with_for_update())}  # nobody adds what names them meanwhile
     before, after = found[gone], found[stays]
     one, other = (Person(*(row[name] for name in Person.__dataclass_fields__)) for row in (before, after))
-    customer, _ = _customers(connection, one, other)
+    customer, left = _customers(connection, one, other)
     catalogue = Catalogue(connection)
     _add_balances(connection, gone, stays)
     for rows in catalogue.of_person(before):
@@ -124,6 +125,8 @@ def carry_out(connection: Connection, gone: str, stays: str) -> None:
         connection.execute(table.update().where(table.c.user_id == gone).values(user_id=stays))
     _tidy_teams(connection, stays)
     _leave_alias(connection, one, stays)
+    if left:
+        keep_customers(connection, stays, [left])
     with rules_of(users.name):
         connection.execute(users.delete().where(users.c.id == gone))
     filled = {name: before[name] for name in FILLED if after[name] is None}
@@ -134,8 +137,8 @@ def carry_out(connection: Connection, gone: str, stays: str) -> None:
 def _leave_alias(connection: Connection, gone: Person, stays: str) -> None:
     a = user_aliases.c
     connection.execute(user_aliases.update().where(a.into_id == gone.id).values(into_id=stays))
+    alias = {"user_id": gone.id, "into_id": stays, "addresses": addresses(connection, gone)}
     connection.execute(privy_users.delete().where(privy_users.c.privy_user_id == gone.privy_user_id))
-    alias = {"user_id": gone.id, "into_id": stays}
     made = upsert(connection, user_aliases).values(privy_id=gone.privy_user_id, **alias)
     connection.execute(made.on_conflict_do_update(index_elements=["privy_id"], set_={**alias, "at": utc_now()}))
 

@@ -173,6 +173,8 @@ def erase(
     )  # raises before anything is done
     with lease(runtime.engine, f"{erasing.LEASE} {person.id}"):
         revoked = runtime.elsewhere.revoke(person)
+        if stripe_service:
+            erasing.remember_leaving(runtime.engine, planned)
         stripe_gone = erasing.delete_at_stripe(stripe_service, planned.customers) if stripe_service else None
         privy_gone = erasing.delete_at_privy(privy_service, planned.dids) if privy_service else None
         outside = erasing.Outside(*revoked, stripe_gone, privy_gone)

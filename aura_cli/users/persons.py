@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, func, literal_column, or_, select
 
 from aura_cli.audit.tables import operator_log
 from aura_cli.db.shared import audit_logs, subscriptions, team_invites, team_members, token_top_ups, users
@@ -13,7 +13,7 @@ from aura_cli.drift.tables import plan_rows
 from aura_cli.outbox.tables import outbox
 from aura_cli.users.departed import ERASED
 from aura_cli.users.dependents import Catalogue, rules_of
-from aura_cli.users.holdings import Holding, Row, addresses, dids, erased, of_user, taken
+from aura_cli.users.holdings import Holding, Row, addresses, dids, erased, ids, of_user, taken
 from aura_cli.users.tables import privy_users, staged_users, user_aliases
 from aura_cli.users.who import Person
 
@@ -37,19 +37,22 @@ def _invited(connection: Connection, person: Person) -> ColumnElement[bool]:
     return or_(i.workspace_owner_id == person.id, among(func.lower(i.email), addresses(connection, person)))
 
 
-def _asked_for(_: Connection, person: Person) -> ColumnElement[bool]:
-    from sqlalchemy import literal_column
+def _asked_for(connection: Connection, person: Person) -> ColumnElement[bool]:
+    return json_field(outbox.c.payload, literal_column("'user_id'")).in_(ids(connection, person))
 
-    return json_field(outbox.c.payload, literal_column("'user_id'")) == person.id
+
+def _of_all(table: Table) -> Holding:
+    """A holding whose rows tell of what was, and so name rows that were merged into the person's, too."""
+    return Holding(table, lambda connection, person: among(table.c.user_id, ids(connection, person)))
 
 
 TEAMS = (Holding(team_invites, _invited, hidden=("token",)), Holding(team_members, _in_teams))
 AT_PRIVY = Holding(privy_users, _at_privy)
-SHOWN = (of_user(users, "id"), AT_PRIVY, of_user(user_aliases, "into_id"), *TEAMS, of_user(audit_logs), of_user(operator_log))
+SHOWN = (of_user(users, "id"), AT_PRIVY, of_user(user_aliases, "into_id"), *TEAMS, of_user(audit_logs), _of_all(operator_log))
 GONE = (
     *TEAMS,
     of_user(audit_logs),
-    of_user(plan_rows),
+    _of_all(plan_rows),
     Holding(outbox, _asked_for),
     Holding(staged_users, _staged),
     AT_PRIVY,

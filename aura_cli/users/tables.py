@@ -39,6 +39,7 @@ user_aliases = Table(  # a DID whose person was merged into another one: no sync
     Column("user_id", Id, nullable=False),  # what the row's id was
     Column("into_id", Id, nullable=False),
     Column("at", UtcTime(), server_default=utc_now(), nullable=False),
+    Column("addresses", Json, nullable=False),  # what mail went to, in lower case: the person's still
     Index("user_aliases_into", "into_id"),
     schema=OPS,
 )
@@ -57,5 +58,12 @@ erased_ids = Table(  # what an erased person was known by elsewhere: no sync, no
     Column("hash", Text, primary_key=True),  # SHA-256, in hex
     Column("kind", Text, nullable=False),  # privy, stripe
     Column("erasure", Id, nullable=False),
+    schema=OPS,
+)
+other_customers = Table(  # a person's at Stripe beside the one in their row: left by a merge, or what an erasure is about to delete there
+    "other_customers",
+    METADATA,
+    Column("customer", Text, primary_key=True),
+    Column("user_id", Id, nullable=False),
     schema=OPS,
 )

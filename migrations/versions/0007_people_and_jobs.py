@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql
 revision = "0007"
 down_revision = "0006"
 
-TABLES = ("job_runs", "user_aliases", "erasures", "erased_ids", "daily_figures")
+TABLES = ("job_runs", "user_aliases", "erasures", "erased_ids", "other_customers", "daily_figures")
 
 
 def upgrade() -> None:
@@ -40,6 +40,7 @@ def upgrade() -> None:
         sa.Column("user_id", ID, nullable=False),
         sa.Column("into_id", ID, nullable=False),
         sa.Column("at", TIME, nullable=False, server_default=NOW),
+        sa.Column("addresses", JSONB, nullable=False),
         schema=schema,
     )
     op.create_table(
@@ -55,6 +56,12 @@ def upgrade() -> None:
         sa.Column("hash", sa.Text(), primary_key=True),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("erasure", ID, nullable=False),
+        schema=schema,
+    )
+    op.create_table(
+        "other_customers",
+        sa.Column("customer", sa.Text(), primary_key=True),
+        sa.Column("user_id", ID, nullable=False),
         schema=schema,
     )
     op.create_table(
