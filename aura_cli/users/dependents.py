@@ -13,6 +13,7 @@ from aura_cli.db.engine import is_sqlite
 from aura_cli.db.shared import OPS, PUBLIC, SHARED, users
 from aura_cli.errors import ConflictError
 
+_CASCADE = "CASCADE"
 _OUTLIVE = ("SET NULL", "SET DEFAULT")  # such rows stay when what they name goes
 _SYSTEM = ("pg_", "information_schema")
 
@@ -44,8 +45,15 @@ class Rows:
 
     @property
     def outlive(self) -> bool:
-        """Do they stay when what they name goes?"""
-        return self.link.on_delete in _OUTLIVE
+        """Do they stay when what they name goes? They do where they may name nobody, unless their table says otherwise."""
+        column = self.table.c[self.link.column]
+        optional = bool(column.nullable) and not column.primary_key and self.link.on_delete != _CASCADE
+        return self.link.on_delete in _OUTLIVE or optional
+
+    @property
+    def forbidden(self) -> bool:
+        """Does their table say that what they name must not go?"""
+        return self.link.on_delete == "RESTRICT" and self.link.parent != _USERS and not self.outlive
 
     @property
     def known(self) -> bool:
@@ -60,17 +68,37 @@ class Catalogue:
     connection: Connection
     _tables: dict[tuple[str | None, str], Table] = field(default_factory=dict)
 
+    def row(self, person: str) -> Mapping[str, Any]:
+        """The row of `users` with this id, columns that others added included."""
+        table = self._table(_USERS)
+        found = self.connection.execute(select(table).where(table.c.id == person)).one()
+        own = self.connection.execute(select(users).where(users.c.id == person)).one()
+        return {**found._mapping, **own._mapping}
+
     def of_person(self, person: Mapping[str, Any]) -> Iterator[Rows]:
-        """The rows that name this row of `users` directly."""
+        """The rows that name this row (`row`) of `users` directly."""
         for link in self._links.get(_USERS, ()):
             table = self._table(link.table)
-            yield Rows(link, table, table.c[link.column] == _as(link.refers, person[link.refers]))
+            yield Rows(link, table, table.c[link.column] == as_in_users(link.refers, person[link.refers]))
 
     def belongings(self, person: Mapping[str, Any]) -> Iterator[Rows]:
-        """The rows that go with this row of `users`, in tables that are not ours to know: those that name others before the others."""
+        """The rows that this row of `users` leads to, in tables that are not ours to know: those that name others before the others."""
         for rows in self.of_person(person):
-            if not rows.known:
-                yield from self._below(rows, ())
+            found = self._below(rows, ())
+            yield from (one for one in found if not one.known)
+
+    def mentions(self, rows: Rows) -> bool:
+        """Do these rows only mention the person, and are somebody else's, whom their table names beside?"""
+        owners = (link for link in self._links[_USERS] if link.table == rows.link.table)
+        only = rows.outlive and rows.link.parent == _USERS
+        return only and any(not Rows(link, rows.table, true()).outlive for link in owners)
+
+    def children(self, rows: Rows) -> Iterator[Rows]:
+        """The rows that name these."""
+        for link in self._links.get(rows.link.table, ()):
+            table = self._table(link.table)
+            named = select(rows.table.c[link.refers]).where(rows.condition).correlate(None)
+            yield Rows(link, table, table.c[link.column].in_(named))
 
     def unique_keys(self, link: Link) -> Iterator[Sequence[str]]:
         """The other columns of each unique key that a link's column is part of. A partial one is none: it may not apply."""
@@ -82,20 +110,11 @@ class Catalogue:
             if link.column in key:
                 yield [column for column in key if column and column != link.column]
 
-    def delete(self, rows: Rows) -> int:
-        """Delete rows and, before them, what names them; returns how many of these rows themselves went."""
-        for part in [*self._below(rows, ())][:-1]:
-            self.connection.execute(part.table.delete().where(part.condition))
-        return self.connection.execute(rows.table.delete().where(rows.condition)).rowcount
-
     def _below(self, rows: Rows, path: tuple[Link, ...]) -> Iterator[Rows]:
         if not rows.outlive:
-            for link in self._links.get(rows.link.table, ()):
-                if link in path or link.table == rows.link.table or link.on_delete in _OUTLIVE:
-                    continue
-                table = self._table(link.table)
-                condition = table.c[link.column].in_(select(rows.table.c[link.refers]).where(rows.condition))
-                yield from self._below(Rows(link, table, condition), (*path, link))
+            for child in self.children(rows):
+                if child.link not in path and child.link.table != rows.link.table:
+                    yield from self._below(child, (*path, child.link))
         yield rows
 
     def _table(self, key: tuple[str | None, str]) -> Table:
@@ -157,7 +176,7 @@ _SQLITE_KEYS = text(
 _KNOWN = {(None, table.name) for table in SHARED}
 
 
-def _as(column: str, value: Any) -> Any:
+def as_in_users(column: str, value: Any) -> Any:
     """A value of `users` with that column's type, whatever the other table's column was made as."""
     return literal(value, users.c[column].type) if column in users.c else value
 
@@ -169,6 +188,6 @@ def _columns(index: Any) -> Sequence[str | None]:
     return [None] if conditional else list(index["column_names"])
 
 
-def same_but(table: Table, other: Any, columns: Sequence[str]) -> ColumnElement[bool]:
+def same_but(table: Any, other: Any, columns: Sequence[str]) -> ColumnElement[bool]:
     """Do a row of `table` and one of its alias `other` say the same in `columns`?"""
     return and_(true(), *(table.c[name] == other.c[name] for name in columns))

@@ -20,8 +20,9 @@ from aura_cli.db.shared import integrations, subscriptions, users
 from aura_cli.errors import ConflictError, NotFoundError
 from aura_cli.transport import Service
 from aura_cli.users.departed import ERASED, PRIVY, STRIPE, keep_customers, remember_erased
+from aura_cli.users.dependents import rules_of
 from aura_cli.users.holdings import Room, dids
-from aura_cli.users.persons import has_money
+from aura_cli.users.persons import erase_belongings, has_money
 from aura_cli.users.tables import erasures
 from aura_cli.users.who import Person
 
@@ -101,7 +102,7 @@ def foresee(engine: Engine, rooms: Rooms, person: Person, elsewhere: Elsewhere) 
             dids(connection, person),
         )
         kept = has_money(connection, person)
-        rows = _erase_rows(connection, rooms, person)
+        rows = erase_rows(connection, rooms, person)
         connection.get_transaction().rollback()  # type: ignore[union-attr]
     return Erasure(person.id, rows, kept, *facts)
 
@@ -119,7 +120,7 @@ def erase(engine: Engine, rooms: Rooms, planned: Erasure, operator: str, outside
         kept = has_money(connection, person)
         if outside.stripe is not None:
             elsewhere.end(connection, person)
-        rows = _erase_rows(connection, rooms, person)
+        rows = erase_rows(connection, rooms, person)
         remember_erased(connection, erasure, known_by)
         counts: dict[str, Any] = {**rows, "pseudonym": kept, **vars(outside)}
         made = erasures.insert().values(id=erasure, operator=operator, counts=counts).returning(erasures.c.at)
@@ -151,11 +152,13 @@ def _deleted(service: Service, path: str) -> bool:
     return False
 
 
-def _erase_rows(connection: Connection, rooms: Rooms, person: Person) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def erase_rows(connection: Connection, rooms: Rooms, person: Person) -> dict[str, int]:
+    """Erase a person's rows in the caller's transaction; rows by table. Raises ConflictError where the rules of a table forbid it."""
+    counts = erase_belongings(connection, person)
     for room in rooms:
-        for name, count in room.erase(connection, person).items():
-            counts[name] = counts.get(name, 0) + count
+        with rules_of("that holds something of them"):
+            for name, count in room.erase(connection, person).items():
+                counts[name] = counts.get(name, 0) + count
     return counts
 
 

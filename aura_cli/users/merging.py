@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, cast, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, cast, false, func, literal, null, or_, select
 
 from aura_cli.db.engine import upsert
 from aura_cli.db.shared import LARGEST, METADATA, OPS, subscriptions, team_members, token_balances, users
@@ -19,7 +19,7 @@ from aura_cli.drift.kinds import Deed, Kind, field
 from aura_cli.drift.tables import plan_rows
 from aura_cli.errors import UsageError
 from aura_cli.users.departed import ERASED, keep_customers
-from aura_cli.users.dependents import Catalogue, Rows, rules_of, same_but
+from aura_cli.users.dependents import Catalogue, Rows, as_in_users, rules_of, same_but
 from aura_cli.users.holdings import addresses
 from aura_cli.users.tables import privy_users, user_aliases
 from aura_cli.users.who import Person, resolve
@@ -39,6 +39,14 @@ class Step:
     column: str
     rows: int
     dropped: int
+
+
+@dataclass(frozen=True)
+class _Conflict:
+    """Rows that agree with one of the person who stays in the other `columns` of a unique key."""
+
+    condition: ColumnElement[bool]
+    columns: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -65,10 +73,15 @@ def pair(connection: Connection, gone: str, stays: str) -> tuple[Person, Person]
 def foresee(connection: Connection, gone: Person, stays: Person) -> Merge:
     """What merging would do now."""
     catalogue = Catalogue(connection)
-    steps = []
-    for rows in catalogue.of_person(_row(connection, gone)):
-        dropped = sum(_count(connection, rows.table, one) for one in _conflicts(catalogue, rows, _row(connection, stays)))
+    steps, moved = [], dict[tuple[str, str], int]()
+    for rows in catalogue.of_person(catalogue.row(gone.id)):
+        conflicts = list(_conflicts(catalogue, rows, catalogue.row(stays.id)))
+        dropped = _count(connection, rows.table, or_(false(), *(one.condition for one in conflicts)))
         steps.append(Step(rows.link.name, rows.link.column, _count(connection, rows.table, rows.condition), dropped))
+        for child in (child for one in conflicts for child in catalogue.children(Rows(rows.link, rows.table, one.condition))):
+            place = child.link.name, child.link.column
+            moved[place] = max(moved.get(place, 0), _count(connection, child.table, child.condition))
+    steps += [Step(table, column, rows, 0) for (table, column), rows in moved.items()]
     steps += [Step(table.name, "user_id", _count(connection, table, table.c.user_id == gone.id), 0) for table in _ours()]
     customer, left = _customers(connection, gone, stays)
     return Merge(gone, stays, [step for step in steps if step.rows], customer, left)
@@ -109,17 +122,19 @@ def carry_out(connection: Connection, gone: str, stays: str) -> None:
 
     Raises ConflictError where the rules of a table forbid it.
     """
-    held = select(users).where(or_(users.c.id == gone, users.c.id == stays)).order_by(users.c.id)
-    found = {row.id: dict(row._mapping) for row in connection.execute(held.with_for_update())}  # nobody adds what names them meanwhile
-    before, after = found[gone], found[stays]
+    held = select(users.c.id).where(or_(users.c.id == gone, users.c.id == stays)).order_by(users.c.id)
+    connection.execute(held.with_for_update()).all()  # nobody adds what names them meanwhile
+    catalogue = Catalogue(connection)
+    before, after = catalogue.row(gone), catalogue.row(stays)
     one, other = (Person(*(row[name] for name in Person.__dataclass_fields__)) for row in (before, after))
     customer, left = _customers(connection, one, other)
-    catalogue = Catalogue(connection)
     _add_balances(connection, gone, stays)
+    _part_teams(connection, gone, stays)
     for rows in catalogue.of_person(before):
         with rules_of(rows.link.name):
             for conflict in _conflicts(catalogue, rows, after):
-                catalogue.delete(Rows(rows.link, rows.table, conflict))
+                _hand_down(connection, catalogue, rows, conflict, after)
+                connection.execute(rows.table.delete().where(conflict.condition))
             connection.execute(rows.table.update().where(rows.condition).values({rows.link.column: after[rows.link.refers]}))
     for table in _ours():
         connection.execute(table.update().where(table.c.user_id == gone).values(user_id=stays))
@@ -168,34 +183,49 @@ def _add_balances(connection: Connection, gone: str, stays: str) -> None:
     connection.execute(token_balances.update().where(b.user_id == stays).values(**sums, **more, updated_at=utc_now()))
 
 
+def _part_teams(connection: Connection, gone: str, stays: str) -> None:
+    """Neither is a member of the other's workspace any more, which is their own from now on."""
+    m = team_members.c
+    crossing = or_(*(and_(m.user_id == one, m.workspace_owner_id == other) for one, other in ((gone, stays), (stays, gone))))
+    connection.execute(team_members.delete().where(crossing))
+
+
 def _tidy_teams(connection: Connection, stays: str) -> None:
-    """Nobody is a member of their own workspace, or twice of another's: the strongest role stays."""
+    """Nobody is a member of one workspace twice: the strongest role stays."""
     m = team_members.c
     theirs = select(m.id, m.user_id, m.workspace_owner_id, m.role).where(or_(m.user_id == stays, m.workspace_owner_id == stays))
-    seen: set[tuple[str, str]] = {(stays, stays)}
+    seen: set[tuple[str, str]] = set()
     for row in sorted(connection.execute(theirs).all(), key=lambda row: _ROLES.index(row.role)):
         if (row.user_id, row.workspace_owner_id) in seen:
             connection.execute(team_members.delete().where(m.id == row.id))
         seen.add((row.user_id, row.workspace_owner_id))
 
 
-def _conflicts(catalogue: Catalogue, rows: Rows, stays: Mapping[str, Any]) -> Iterator[ColumnElement[bool]]:
+def _conflicts(catalogue: Catalogue, rows: Rows, stays: Mapping[str, Any]) -> Iterator[_Conflict]:
     """For each unique key: those of `rows` of which the person who stays has one already."""
-    other, value = rows.table.alias("other"), stays[rows.link.refers]
+    other = rows.table.alias("other")
+    theirs = other.c[rows.link.column] == as_in_users(rows.link.refers, stays[rows.link.refers])
     for columns in catalogue.unique_keys(rows.link):
-        theirs = other.c[rows.link.column] == literal(value, users.c[rows.link.refers].type)
         same = select(1).select_from(other).where(theirs, same_but(rows.table, other, columns))
-        yield and_(rows.condition, same.correlate(rows.table).exists())
+        yield _Conflict(and_(rows.condition, same.correlate(rows.table).exists()), columns)
+
+
+def _hand_down(connection: Connection, catalogue: Catalogue, rows: Rows, conflict: _Conflict, stays: Mapping[str, Any]) -> None:
+    """What names rows that are dropped names the ones that stay in their place."""
+    gone, kept = rows.table.alias("gone"), rows.table.alias("kept")
+    theirs = kept.c[rows.link.column] == as_in_users(rows.link.refers, stays[rows.link.refers])
+    for child in catalogue.children(Rows(rows.link, rows.table, conflict.condition)):
+        both = gone.join(kept, same_but(gone, kept, conflict.columns))
+        named = gone.c[child.link.refers] == child.table.c[child.link.column]
+        found = select(kept.c[child.link.refers]).select_from(both).where(named, theirs)
+        heir = found.correlate(child.table).scalar_subquery()
+        connection.execute(child.table.update().where(child.condition).values({child.link.column: heir}))
 
 
 def _ours() -> Iterator[Table]:
     """Our own tables that name a user, of whichever room was loaded."""
     tables = (table for table in METADATA.tables.values() if table.schema == OPS and "user_id" in table.c)
     return (table for table in sorted(tables, key=lambda table: table.name) if table.name not in _HISTORY)
-
-
-def _row(connection: Connection, person: Person) -> Mapping[str, Any]:
-    return dict(connection.execute(select(users).where(users.c.id == person.id)).one()._mapping)
 
 
 def _count(connection: Connection, table: Table, condition: ColumnElement[bool]) -> int:

@@ -10,6 +10,7 @@ from aura_cli.audit.tables import operator_log
 from aura_cli.db.shared import audit_logs, subscriptions, team_invites, team_members, token_top_ups, users
 from aura_cli.db.types import among, json_field, utc_now
 from aura_cli.drift.tables import plan_rows
+from aura_cli.errors import ConflictError
 from aura_cli.outbox.tables import outbox
 from aura_cli.users.departed import ERASED
 from aura_cli.users.dependents import Catalogue, rules_of
@@ -63,9 +64,30 @@ GONE = (
 def takeout(connection: Connection, person: Person) -> Iterator[tuple[str, Row]]:
     """The person with everything that is not another room's; of tables that nobody here knows the rows that lead to them."""
     yield from taken(connection, person, SHOWN)
-    for rows in Catalogue(connection).belongings(_row(connection, person)):
+    catalogue = Catalogue(connection)
+    for rows in catalogue.belongings(catalogue.row(person.id)):
+        if catalogue.mentions(rows):
+            continue
         for found in connection.execute(select(rows.table).where(rows.condition)):
             yield rows.link.name, dict(found._mapping)
+
+
+def erase_belongings(connection: Connection, person: Person) -> dict[str, int]:
+    """Delete what leads to the person in tables that nobody here knows; rows that may name nobody stay, and do; rows by table.
+
+    Before the rooms erase theirs, which such rows hang on. Raises ConflictError where the rules of a table forbid it.
+    """
+    catalogue, counts = Catalogue(connection), dict[str, int]()
+    for rows in catalogue.belongings(catalogue.row(person.id)):
+        name = f"{rows.link.name} (kept, of nobody)" if rows.outlive else rows.link.name
+        if rows.forbidden and connection.execute(select(1).select_from(rows.table).where(rows.condition).limit(1)).first():
+            raise ConflictError(f"Rows of the table {name} forbid that what they name goes", "Nothing was written; settle them by hand")
+        freed, gone = rows.table.update().values({rows.link.column: None}), rows.table.delete()
+        with rules_of(rows.link.name):
+            count = connection.execute((freed if rows.outlive else gone).where(rows.condition)).rowcount
+        if count:
+            counts[name] = counts.get(name, 0) + count
+    return counts
 
 
 def erase(connection: Connection, person: Person) -> Mapping[str, int]:
@@ -73,17 +95,8 @@ def erase(connection: Connection, person: Person) -> Mapping[str, int]:
 
     Raises ConflictError where the rules of a table forbid it.
     """
-    catalogue, row = Catalogue(connection), _row(connection, person)
     connection.execute(operator_log.update().where(among(operator_log.c.key, dids(connection, person))).values(key=ERASED))
     counts = erased(connection, person, GONE)
-    for rows in catalogue.belongings(row):
-        column = rows.table.c[rows.link.column]
-        name = f"{rows.link.name} (kept, of nobody)" if rows.outlive else rows.link.name  # as their table says of itself
-        freed, gone = rows.table.update().values({column: None}), rows.table.delete()
-        with rules_of(rows.link.name):
-            count = connection.execute((freed if rows.outlive else gone).where(rows.condition)).rowcount
-        if count:
-            counts[name] = counts.get(name, 0) + count
     mine = users.c.id == person.id
     if has_money(connection, person):
         empty: dict[str, Any] = dict.fromkeys(("email", "name", "avatar_url", "stripe_customer_id"))
@@ -96,7 +109,3 @@ def erase(connection: Connection, person: Person) -> Mapping[str, int]:
 def has_money(connection: Connection, person: Person) -> bool:
     """Whether rows about payments would be left without their user."""
     return any(connection.execute(select(1).where(table.c.user_id == person.id).limit(1)).first() for table in MONEY)
-
-
-def _row(connection: Connection, person: Person) -> Mapping[str, Any]:
-    return dict(connection.execute(select(users).where(users.c.id == person.id)).one()._mapping)

@@ -1,10 +1,13 @@
 """Which tables hold something of a user, in databases that others made: every shape of foreign key, and what follows from it."""
 
+import pytest
 from sqlalchemy import Connection, Engine, select, text
 
 from aura_cli.db.engine import is_sqlite, writing
-from aura_cli.db.shared import users
-from aura_cli.users import merging, persons
+from aura_cli.db.shared import team_members, users
+from aura_cli.errors import ConflictError
+from aura_cli.integrations import persons as integrations
+from aura_cli.users import erasing, merging, persons
 from aura_cli.users.dependents import Catalogue
 from aura_cli.users.who import Person
 
@@ -34,8 +37,8 @@ def test_rows_below_rows_first(engine: Engine) -> None:
     with writing(engine) as connection:
         make(
             connection,
-            "CREATE TABLE folders (id ID PRIMARY KEY, owner ID REFERENCES users (id), parent ID REFERENCES folders (id))",
-            "CREATE TABLE notes (id ID PRIMARY KEY, folder ID REFERENCES folders (id), author ID REFERENCES users (id))",
+            "CREATE TABLE folders (id ID PRIMARY KEY, owner ID NOT NULL REFERENCES users (id), parent ID REFERENCES folders (id))",
+            "CREATE TABLE notes (id ID PRIMARY KEY, folder ID NOT NULL REFERENCES folders (id), author ID REFERENCES users (id))",
             "CREATE TABLE marks (note ID REFERENCES notes (id) ON DELETE CASCADE, at text)",
             "INSERT INTO folders VALUES ('{a}', '{a}', NULL), ('{b}', '{a}', '{a}')",
             "INSERT INTO notes VALUES ('{a}', '{b}', '{b}')",
@@ -43,7 +46,7 @@ def test_rows_below_rows_first(engine: Engine) -> None:
         )
         found = belongings(connection)
         assert found.index(("marks", "note")) < found.index(("notes", "folder")) < found.index(("folders", "owner"))
-        counts = persons.erase(connection, person(connection, ADA))
+        counts = erasing.erase_rows(connection, (persons,), person(connection, ADA))
         assert {name: counts[name] for name in ("marks", "notes", "folders")} == {"marks": 1, "notes": 1, "folders": 2}
         assert connection.execute(select(users.c.id)).scalars().all() == [BOB]
 
@@ -66,13 +69,13 @@ def test_keys_of_every_shape(engine: Engine) -> None:
 
 
 def test_where_there_can_be_one(engine: Engine) -> None:
-    """Of rows that both have under a unique key, INTO's stay, with what hangs on FROM's gone; a key with a condition drops nothing."""
+    """Of rows that both have under a unique key, INTO's stay, with what hung on FROM's; a key with a condition drops nothing."""
     with writing(engine) as connection:
         make(
             connection,
             "CREATE TABLE stars (user_id ID REFERENCES users (id), thing text, PRIMARY KEY (user_id, thing))",
             "CREATE TABLE plans_of (id ID PRIMARY KEY, user_id ID UNIQUE REFERENCES users (id))",
-            "CREATE TABLE steps_of (plan ID REFERENCES plans_of (id))",
+            "CREATE TABLE steps_of (plan ID REFERENCES plans_of (id) ON DELETE CASCADE)",
             "CREATE TABLE drafts (user_id ID REFERENCES users (id), state text)",
             "CREATE UNIQUE INDEX one_open ON drafts (user_id) WHERE state = 'open'",
             "INSERT INTO stars VALUES ('{a}', 'x'), ('{a}', 'y'), ('{b}', 'x')",
@@ -81,12 +84,97 @@ def test_where_there_can_be_one(engine: Engine) -> None:
             "INSERT INTO drafts VALUES ('{a}', 'done'), ('{b}', 'open')",
         )
         foreseen = merging.foresee(connection, person(connection, ADA), person(connection, BOB))
-        assert {step.table: (step.rows, step.dropped) for step in foreseen.steps} == {"stars": (2, 1), "plans_of": (1, 1), "drafts": (1, 0)}
+        assert {step.table: (step.rows, step.dropped) for step in foreseen.steps} == {
+            "stars": (2, 1),
+            "plans_of": (1, 1),
+            "steps_of": (1, 0),
+            "drafts": (1, 0),
+        }
         merging.carry_out(connection, ADA, BOB)
         counts = [
             connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() for name in ("stars", "plans_of", "steps_of", "drafts")
         ]
-        assert counts == [2, 1, 1, 2]
+        assert counts == [2, 1, 2, 2]
+        assert {str(plan) for plan in connection.execute(text("SELECT plan FROM steps_of")).scalars()} == {BOB}
+
+
+def test_rows_of_others_stay(engine: Engine) -> None:
+    """What only mentions her, where it may mention nobody, loses the mention; what hangs on it, and what hangs on hers by choice, stays."""
+    with writing(engine) as connection:
+        make(
+            connection,
+            "CREATE TABLE tickets (id ID PRIMARY KEY, owner ID NOT NULL REFERENCES users (id) ON DELETE CASCADE, "
+            "assigned_to ID REFERENCES users (id), closed_by ID REFERENCES users (id) ON DELETE RESTRICT)",
+            "CREATE TABLE files (ticket ID NOT NULL REFERENCES tickets (id), name text)",
+            "CREATE TABLE bills (ticket ID REFERENCES tickets (id), cents integer)",
+            "INSERT INTO tickets VALUES ('{a}', '{a}', NULL, NULL), ('{b}', '{b}', '{a}', '{a}')",
+            "INSERT INTO files VALUES ('{a}', 'hers'), ('{b}', 'his')",
+            "INSERT INTO bills VALUES ('{a}', 1), ('{b}', 2)",
+        )
+        shown = [row["name"] for name, row in persons.takeout(connection, person(connection, ADA)) if name == "files"]
+        assert shown == ["hers"]
+        counts = erasing.erase_rows(connection, (persons,), person(connection, ADA))
+        assert {name: count for name, count in counts.items() if name.split()[0] in ("tickets", "files", "bills")} == {
+            "files": 1,
+            "bills (kept, of nobody)": 1,
+            "tickets": 1,
+            "tickets (kept, of nobody)": 2,
+        }
+        left = connection.execute(text("SELECT owner, assigned_to, closed_by FROM tickets")).all()
+        assert [(str(row.owner), row.assigned_to, row.closed_by) for row in left] == [(BOB, None, None)]
+        assert connection.execute(text("SELECT name FROM files")).scalars().all() == ["his"]
+        assert [row.ticket is None for row in connection.execute(text("SELECT ticket FROM bills ORDER BY cents"))] == [True, False]
+
+
+def test_a_table_that_forbids_it(engine: Engine) -> None:
+    """Rows that hers must not go from under hold an erasure up, and are named."""
+    with writing(engine) as connection:
+        make(
+            connection,
+            "CREATE TABLE notes (id ID PRIMARY KEY, owner ID NOT NULL REFERENCES users (id))",
+            "CREATE TABLE copies (note ID NOT NULL REFERENCES notes (id) ON DELETE RESTRICT)",
+            "INSERT INTO notes VALUES ('{a}', '{a}'), ('{b}', '{b}')",
+            "INSERT INTO copies VALUES ('{a}')",
+        )
+        with pytest.raises(ConflictError, match="copies"):
+            erasing.erase_rows(connection, (persons,), person(connection, ADA))
+        assert erasing.erase_rows(connection, (persons,), person(connection, BOB))["notes"] == 1
+
+
+def test_below_tables_of_the_web_app(engine: Engine) -> None:
+    """A table of others that hangs on her integrations and subscriptions is hers, too: taken out, and erased before them."""
+    with writing(engine) as connection:
+        make(
+            connection,
+            "CREATE TABLE repositories (integration ID NOT NULL REFERENCES integrations (id), name text)",
+            "CREATE TABLE invoices_sent (subscription ID NOT NULL REFERENCES subscriptions (id) ON DELETE CASCADE, name text)",
+            "INSERT INTO integrations (id, user_id, provider) VALUES ('{a}', '{a}', 'github'), ('{b}', '{b}', 'github')",
+            "INSERT INTO repositories VALUES ('{a}', 'hers'), ('{b}', 'his')",
+            "INSERT INTO subscriptions (id, user_id, stripe_subscription_id, status) VALUES ('{a}', '{a}', 'sub_a', 'canceled')",
+            "INSERT INTO invoices_sent VALUES ('{a}', 'hers')",
+        )
+        ada = person(connection, ADA)
+        shown = [(name, row["name"]) for name, row in persons.takeout(connection, ada) if "name" in row and name != "users"]
+        assert sorted(shown) == [("invoices_sent", "hers"), ("repositories", "hers")]
+        counts = erasing.erase_rows(connection, (integrations, persons), ada)
+        assert (counts["repositories"], counts["invoices_sent"], counts["integrations"]) == (1, 1, 1)
+        assert connection.execute(text("SELECT name FROM repositories")).scalars().all() == ["his"]
+
+
+def test_keys_to_columns_of_others(engine: Engine) -> None:
+    """A column of `users` that the web app added can be named, too."""
+    with writing(engine) as connection:
+        make(
+            connection,
+            "ALTER TABLE users ADD COLUMN handle text",
+            "CREATE UNIQUE INDEX handles ON users (handle)",
+            "CREATE TABLE posts (handle text NOT NULL REFERENCES users (handle))",
+            "UPDATE users SET handle = privy_user_id",
+            "INSERT INTO posts VALUES ('did:privy:a')",
+        )
+        merging.carry_out(connection, ADA, BOB)
+        assert connection.execute(text("SELECT handle FROM posts")).scalars().all() == ["did:privy:b"]
+        assert erasing.erase_rows(connection, (persons,), person(connection, BOB))["posts"] == 1
 
 
 def test_other_schemas(engine: Engine) -> None:
@@ -99,7 +187,7 @@ def test_other_schemas(engine: Engine) -> None:
             "CREATE SCHEMA neon_auth",
             "CREATE TABLE neon_auth.users (id ID PRIMARY KEY)",
             "CREATE TABLE neon_auth.own (user_id ID REFERENCES neon_auth.users (id))",
-            "CREATE TABLE neon_auth.profiles (user_id ID REFERENCES public.users (id), nick text)",
+            "CREATE TABLE neon_auth.profiles (user_id ID NOT NULL REFERENCES public.users (id), nick text)",
             "INSERT INTO neon_auth.profiles VALUES ('{a}', 'Ada')",
         )
         assert belongings(connection) == [("neon_auth.profiles", "user_id")]
@@ -107,4 +195,16 @@ def test_other_schemas(engine: Engine) -> None:
         assert taken["neon_auth.profiles"]["nick"] == "Ada"
         merging.carry_out(connection, ADA, BOB)
         assert belongings(connection, BOB) == [("neon_auth.profiles", "user_id")]
-        assert persons.erase(connection, person(connection, BOB))["neon_auth.profiles"] == 1
+        assert erasing.erase_rows(connection, (persons,), person(connection, BOB))["neon_auth.profiles"] == 1
+
+
+def test_memberships(engine: Engine) -> None:
+    """INTO's membership of their own workspace stays; those of one another go, because both are one now."""
+    with writing(engine) as connection:
+        make(connection)
+        rows = [(BOB, BOB, "owner"), (ADA, BOB, "member"), (BOB, ADA, "admin")]
+        values = [{"user_id": user, "workspace_owner_id": owner, "role": role} for user, owner, role in rows]
+        connection.execute(team_members.insert(), values)
+        merging.carry_out(connection, ADA, BOB)
+        m = team_members.c
+        assert [tuple(row) for row in connection.execute(select(m.user_id, m.workspace_owner_id, m.role))] == [(BOB, BOB, "owner")]
