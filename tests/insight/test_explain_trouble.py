@@ -34,7 +34,7 @@ def mail(desk: Desk, **values: Any) -> str:
     ("asked", "code"),
     [
         ("nobody@example.com", 5),
-        (str(uuid4()), 5),
+        ("00000000-0000-4000-8000-00000000abcd", 5),
         ("did:privy:nobody", 5),
         ("evt_nothing", 5),
         ("in_nothing", 5),
