@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from urllib.parse import urlsplit
 
 from aura_cli.errors import AuraError, ConfigurationError, ServiceError, UnreachableError
@@ -87,5 +88,5 @@ def _mail(settings: Settings, to: str, alert: Alert) -> None:
     service.timeout = SECONDS
     with service:
         body = json.dumps(message).encode()
-        headers = {"Idempotency-Key": alert.key, "Content-Type": "application/json"}
+        headers = {"Idempotency-Key": f"{alert.key}/{sha256(body).hexdigest()[:16]}", "Content-Type": "application/json"}
         service.call("POST", "/emails", content=body, headers=headers, repeatable=True)

@@ -132,3 +132,10 @@ def test_the_address_of_a_chat_is_a_secret(clockwork: Clockwork) -> None:
     both = f"oncall@example.com,{clockwork.chat.url}"
     done = clockwork.aura("env", "show", env={**clockwork.env, "AURA_ALERT_TO": both})
     assert (done.exit, "oncall@example.com,http://****" in done.out, "hush-hush" in done.out + done.err) == (0, True, False), done.out
+
+
+def test_two_addresses(tmp_path: Path) -> None:
+    """Each gets its mail: a key of Resend's stands for one message and no other."""
+    with post() as resend:
+        assert send(settings(tmp_path, "oncall@example.com,boss@example.com", **resend.env), ALERT) == []
+        assert [list(mail.message.to) for mail in resend.mails] == [["oncall@example.com"], ["boss@example.com"]]
