@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aura_cli.transport import Service
     from aura_cli.vault.keyring import KeyRing
 
+_UNSENT = ("queued", "not_configured", "failed", "expired")  # an address that takes no mail rightly gets none
 RETENTION = {"runs": 90, "alerts": 90, "webhooks": 90, "chat": 90, "plans": 90, "mail": 365}  # days
 
 
@@ -145,7 +146,7 @@ def retry_emails(at: Surroundings, limit: Limit) -> Done:
     keys = [one.key for one in carry(at.mailing, (), lambda one: limit.tick())]
     found = sorted({*tried, *again.carried_by(at.engine, keys)})
     states = campaign.states(at.engine, found)
-    bad = {name: number for name, number in states.items() if name in ("queued", *again.REVIVED)}
+    bad = {name: number for name, number in states.items() if name in _UNSENT}
     counts = {"mails": len(found), **states}
     if not bad:
         return Done(counts)

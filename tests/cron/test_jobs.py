@@ -123,6 +123,17 @@ def test_retry_emails_sends(aura: Aura, database_url: str, engine: Engine) -> No
         assert aura("cron", "run", "retry-emails", "--json", env=office.env).json["counts"] == {"mails": 0}
 
 
+def test_who_gets_no_mail_is_no_failure(aura: Aura, database_url: str, engine: Engine) -> None:
+    """An address that takes no mail is left out, as it has to be."""
+    with post() as resend:
+        office = Office(aura, engine, database_url, resend)
+        office.people(1)
+        assert office("suppress", "person1@example.com").exit == 0
+        office.ask("k1", {"template": "subscription_confirmation", "user_id": user_id(1), "subscription": "s", "price": None})
+        done = aura("cron", "run", "retry-emails", "--json", env=office.env)
+        assert (done.exit, done.json["counts"]) == (0, {"mails": 1, "suppressed": 1}), done.err
+
+
 def test_prune_keeps_each_rooms_time(job: Job, engine: Engine) -> None:
     """What is older than its room's time goes, the rest stays; the day's figures are kept."""
     long_ago = datetime.now(UTC) - timedelta(days=100)
