@@ -315,12 +315,12 @@ class Runtime:
         def revoke(person: Person) -> tuple[int, int]:
             return revoke_all(Ender(self.engine, self.vault, self.catalogue, self.wire, self.settings, self.clock), person.id)
 
-        return Elsewhere(customers.of, persons.end, revoke)
+        return Elsewhere(customers.of, persons.living, persons.end, revoke)
 
     def kinds(self) -> dict[str, Any]:
         """Every kind of drift that any room can repair, by name: what `aura apply` may find in a plan."""
         from aura_cli.subscriptions.kinds import KINDS
         from aura_cli.users.merging import KINDS as OF_PEOPLE
 
-        assert self.persons, "loads the rooms' tables, which a merge of people looks through"
+        _ = self.persons  # loads the rooms' tables, which a merge of people looks through
         return {**KINDS, **OF_PEOPLE}

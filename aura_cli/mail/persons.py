@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, or_, select
 
-from aura_cli.db.types import among, utc_now
+from aura_cli.db.types import among, json_field, utc_now
 from aura_cli.errors import ConflictError
 from aura_cli.mail.asking import MAIL
 from aura_cli.mail.invites import TEMPLATE
 from aura_cli.mail.tables import mails, resend_events, suppressions
 from aura_cli.outbox.tables import outbox
 from aura_cli.users.holdings import KEPT_BACK, Holding, Row, addresses, erased, taken
+from aura_cli.users.holdings import ids as ids_of
 from aura_cli.users.who import Person
 
 
@@ -47,8 +48,11 @@ def _forget_effects(connection: Connection, person: Person) -> int:
     found = connection.execute(select(mails.c.id, mails.c.key, mails.c.effect).where(_theirs(connection, person))).all()
     ids = {row.id for row in found}
     keys = {key for row in found for key in (row.key, row.effect) if key}
+    asked = json_field(o.payload, literal_column("'user_id'")).in_(ids_of(connection, person))  # not made into a mail yet
     claimed = and_(o.state == "sending", o.lease_expires_at > utc_now()).label("claimed")
-    effects = connection.execute(select(o.id, o.payload, claimed).where(o.kind == MAIL, among(o.key, keys)).with_for_update()).all()
+    effects = connection.execute(
+        select(o.id, o.payload, claimed).where(o.kind == MAIL, or_(among(o.key, keys), asked)).with_for_update()
+    ).all()
     own = []
     for effect in effects:
         alone = ids.issuperset(effect.payload.get("mails", ()))

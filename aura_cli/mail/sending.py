@@ -122,6 +122,8 @@ class Mailing:
         facts = {"address": person.email if person and not trouble else None, "data": fitting(template, {**known, **plan})}
         row = {"id": str(uuid4()), "key": effect.key, "effect": effect.key, "template": template, "user_id": asked["user_id"], **facts}
         with writing(self.engine) as connection:
+            if not queue.still_held(connection, effect):  # the person was erased meanwhile, or somebody else goes on with it
+                return
             connection.execute(upsert(connection, mails).values(row).on_conflict_do_update(index_elements=["key"], set_=facts))
         if trouble:
             raise trouble

@@ -95,6 +95,13 @@ def settle(
     return connection.execute(outbox.update().where(mine).values(settled)).rowcount == 1
 
 
+def still_held(connection: Connection, effect: Effect) -> bool:
+    """Whether a claimed effect is its claimant's still, and stays so until the transaction ends."""
+    o = outbox.c
+    mine = and_(o.id == effect.id, o.state == "sending", o.lease_owner == effect.owner)
+    return connection.execute(select(o.id).where(mine).with_for_update()).first() is not None
+
+
 def under_way(connection: Connection, kind: str, keys: Sequence[str]) -> bool:
     """Whether somebody has a claim on one of these effects that has not run out."""
     o = outbox.c

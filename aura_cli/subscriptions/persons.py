@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection, select
 
 from aura_cli.db.shared import subscriptions, token_balances, token_top_ups
-from aura_cli.db.types import among
+from aura_cli.db.types import among, utc_now
 from aura_cli.subscriptions.customers import of
 from aura_cli.subscriptions.tables import customer_links, grants, staged_customers, subscription_states
 from aura_cli.users.holdings import Holding, Row, erased, of_user, taken
@@ -43,7 +43,15 @@ def erase(connection: Connection, person: Person) -> Mapping[str, int]:
     return erased(connection, person, HOLDINGS)
 
 
+def living(connection: Connection, person: Person) -> list[str]:
+    """Subscriptions of their customers that had not ended when they were last seen, in the web app's rows or not."""
+    s = subscription_states.c
+    runs = s.status.not_in(("canceled", "incomplete_expired"))
+    return list(connection.execute(select(s.subscription).where(_seen(connection, person), s.current, runs)).scalars())
+
+
 def end(connection: Connection, person: Person) -> None:
     """Their customers were deleted at Stripe, which ended their subscriptions: no event that would say so is matched any more."""
     theirs = subscriptions.c.user_id == person.id
-    connection.execute(subscriptions.update().where(theirs, subscriptions.c.status != "canceled").values(status="canceled"))
+    ended = {"status": "canceled", "updated_at": utc_now()}
+    connection.execute(subscriptions.update().where(theirs, subscriptions.c.status != "canceled").values(ended))

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
-from sqlalchemy import ColumnElement, Connection, exists, select
+from sqlalchemy import ColumnElement, Connection, exists, func, select
 
-from aura_cli.db.engine import upsert
+from aura_cli.db.engine import is_sqlite, upsert
 from aura_cli.db.shared import users
 from aura_cli.db.types import among
 from aura_cli.users.tables import erased_ids, other_customers, user_aliases
 
 ERASED = "erased:"  # how the DID of a row begins that has no person any more, and stays for its payments
+_DEPARTURES = 0x61757261_64657061  # an advisory lock's number, which no other one has
 PRIVY, STRIPE = "privy", "stripe"  # kinds of what an erased person was known by
 
 
@@ -29,6 +30,16 @@ def remember_erased(connection: Connection, erasure: str, known_by: Mapping[str,
     rows = [{"hash": fingerprint(one), "kind": kind, "erasure": erasure} for kind, ids in known_by.items() for one in ids]
     if rows:
         connection.execute(upsert(connection, erased_ids).values(rows).on_conflict_do_nothing(index_elements=["hash"]))
+
+
+def hold_departures(connection: Connection, *, leaving: bool) -> None:
+    """Until the transaction ends nobody leaves while somebody asks who has left, nor the other way round; SQLite has one writer anyway.
+
+    Before any row of `users` is locked: else two who wait for one another would.
+    """
+    if not is_sqlite(connection):
+        lock = func.pg_advisory_xact_lock if leaving else func.pg_advisory_xact_lock_shared
+        connection.execute(select(lock(_DEPARTURES)))
 
 
 def keep_customers(connection: Connection, user: str, customers: Iterable[str]) -> None:

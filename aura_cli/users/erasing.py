@@ -19,7 +19,7 @@ from aura_cli.db.engine import writing
 from aura_cli.db.shared import integrations, subscriptions, users
 from aura_cli.errors import ConflictError, NotFoundError
 from aura_cli.transport import Service
-from aura_cli.users.departed import ERASED, PRIVY, STRIPE, keep_customers, remember_erased
+from aura_cli.users.departed import ERASED, PRIVY, STRIPE, hold_departures, keep_customers, remember_erased
 from aura_cli.users.dependents import rules_of
 from aura_cli.users.holdings import Room, dids
 from aura_cli.users.persons import erase_belongings, has_money
@@ -79,11 +79,12 @@ Rooms = Sequence[Room]
 class Elsewhere:
     """What other rooms do when somebody leaves.
 
-    `customers` are those at Stripe that are theirs alone; `end` writes down that their subscriptions ended; `revoke` ends all that they
-    are connected with, and gives how many were revoked and how many are still to be.
+    `customers` are those at Stripe that are theirs alone, `living` subscriptions of those that run there; `end` writes down that
+    subscriptions ended; `revoke` ends all that they are connected with, and gives how many were revoked and how many are still to be.
     """
 
     customers: Callable[[Connection, Person], Sequence[str]]
+    living: Callable[[Connection, Person], Sequence[str]]
     end: Callable[[Connection, Person], None]
     revoke: Callable[[Person], tuple[int, int]]
 
@@ -96,7 +97,7 @@ def foresee(engine: Engine, rooms: Rooms, person: Person, elsewhere: Elsewhere) 
         living = select(s.stripe_subscription_id).where(s.user_id == person.id, s.status != _ENDED).order_by(s.stripe_subscription_id)
         connected = select(i.provider).where(i.user_id == person.id).order_by(i.provider)
         facts: tuple[Sequence[str], ...] = (
-            list(connection.execute(living).scalars()),
+            sorted({*connection.execute(living).scalars(), *elsewhere.living(connection, person)}),
             list(connection.execute(connected).scalars()),
             elsewhere.customers(connection, person),
             dids(connection, person),
@@ -111,6 +112,7 @@ def erase(engine: Engine, rooms: Rooms, planned: Erasure, operator: str, outside
     """Erase the person in the database, after what was done `outside`, in one transaction. Raises ConflictError where they are gone."""
     erasure = str(uuid4())
     with writing(engine) as connection:
+        hold_departures(connection, leaving=True)
         held = select(*(users.c[name] for name in Person.__dataclass_fields__)).where(users.c.id == planned.user).with_for_update()
         row = connection.execute(held).one_or_none()
         if row is None:

@@ -18,7 +18,7 @@ from aura_cli.drift import plan
 from aura_cli.drift.kinds import Deed, Kind, field
 from aura_cli.drift.tables import plan_rows
 from aura_cli.errors import UsageError
-from aura_cli.users.departed import ERASED, keep_customers
+from aura_cli.users.departed import ERASED, hold_departures, keep_customers
 from aura_cli.users.dependents import Catalogue, Rows, as_in_users, rules_of, same_but
 from aura_cli.users.holdings import addresses
 from aura_cli.users.tables import privy_users, user_aliases
@@ -122,6 +122,7 @@ def carry_out(connection: Connection, gone: str, stays: str) -> None:
 
     Raises ConflictError where the rules of a table forbid it.
     """
+    hold_departures(connection, leaving=True)
     held = select(users.c.id).where(or_(users.c.id == gone, users.c.id == stays)).order_by(users.c.id)
     connection.execute(held.with_for_update()).all()  # nobody adds what names them meanwhile
     catalogue = Catalogue(connection)

@@ -57,6 +57,7 @@ def merge(
 
     runtime: Runtime = ctx.obj
     kinds, apply = runtime.kinds(), apply and not runtime.options.dry_run
+    save_plan = None if runtime.options.dry_run else save_plan
     if save_plan:
         from aura_cli.drift.planfile import require_writable, save
 
@@ -150,6 +151,10 @@ def erase(
 
     runtime: Runtime = ctx.obj
     runtime.check_binding()
+    if receipt:
+        from aura_cli.drift.planfile import require_writable
+
+        require_writable(receipt)
     person = _person(runtime, who)
     planned = erasing.foresee(runtime.engine, runtime.persons, person, runtime.elsewhere)
     if not apply or runtime.options.dry_run:

@@ -14,7 +14,7 @@ from aura_cli.db.engine import load, upsert
 from aura_cli.db.shared import users
 from aura_cli.db.types import from_epoch, utc_now
 from aura_cli.drift.tables import scans
-from aura_cli.users.departed import departed_among
+from aura_cli.users.departed import departed_among, hold_departures
 from aura_cli.users.shapes import Staged
 from aura_cli.users.tables import privy_users, staged_users
 
@@ -48,6 +48,7 @@ def stage(connection: Connection, scan_id: str, batch: int, rows: Sequence[Stage
 
     A user whose data the database itself refuses is found by halving, and stands there with the reason.
     """
+    hold_departures(connection, leaving=False)
     gone = departed_among(connection, [row.privy_user_id for row in rows])
     return _stage(connection, scan_id, batch, [row for row in rows if row.privy_user_id not in gone] if gone else rows)
 

@@ -4,13 +4,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, select
+from sqlalchemy import ColumnElement, Connection, bindparam, or_, select
 
+from aura_cli.db.shared import token_top_ups
 from aura_cli.db.types import among
 from aura_cli.errors import ConflictError
 from aura_cli.outbox.tables import outbox
 from aura_cli.subscriptions import customers
-from aura_cli.users.holdings import ROWS_AT_ONCE, Row
+from aura_cli.subscriptions.tables import grants
+from aura_cli.users.holdings import ROWS_AT_ONCE, Row, ids
 from aura_cli.users.who import Person
 from aura_cli.webhooks.deeds import FORWARD
 from aura_cli.webhooks.inbox import Event, Handled
@@ -35,14 +37,14 @@ def erase(connection: Connection, person: Person) -> Mapping[str, int]:
     Raises ConflictError for one that is still to be forwarded: on it the web app stops servers, which it finds by the customer.
     """
     e, o = webhook_events.c, outbox.c
-    ids = list(connection.execute(select(e.id).where(_theirs(connection, person)).with_for_update()).scalars())
-    waits = select(o.key).where(o.kind == FORWARD, o.state.in_(("pending", "sending")), among(o.key, ids)).limit(1)
-    if ids and (waiting := connection.execute(waits).scalar()):
+    events = list(connection.execute(select(e.id).where(_theirs(connection, person)).with_for_update()).scalars())
+    waits = select(o.key).where(o.kind == FORWARD, o.state.in_(("pending", "sending")), among(o.key, events)).limit(1)
+    if events and (waiting := connection.execute(waits).scalar()):
         raise ConflictError(
             f"{waiting} is still to be forwarded to the web app, which stops this customer's servers on it",
             "Run it again when it is: aura webhooks stats",
         )
-    count = empty(connection, ids)
+    count = empty(connection, events)
     return {"webhook_events": count} if count else {}
 
 
@@ -72,7 +74,14 @@ def ignored(connection: Connection, events: Sequence[Event]) -> list[Handled]:
 
 
 def _theirs(connection: Connection, person: Person) -> ColumnElement[bool]:
-    return among(webhook_events.c.customer, customers.of(connection, person))
+    """Those of their customers, of what they bought without one, and of checkouts whose metadata names them."""
+    e, known_as = webhook_events.c, ids(connection, person)
+    bought = connection.execute(select(token_top_ups.c.stripe_session_id).where(token_top_ups.c.user_id == person.id)).scalars()
+    causes = connection.execute(select(grants.c.cause).where(grants.c.user_id == person.id, grants.c.kind != "operator")).scalars()
+    objects = {one for one in bought if one} | {cause.partition(":")[2] for cause in causes}
+    guests = connection.execute(select(e.id, e.payload).where(e.customer.is_(None), e.object.startswith("cs_")))
+    named = [row.id for row in guests if any(one.encode() in bytes(row.payload) for one in known_as)]
+    return or_(among(e.customer, customers.of(connection, person)), among(e.object, objects), among(e.id, named))
 
 
 def _envelope(row: Any) -> bytes:

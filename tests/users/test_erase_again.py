@@ -1,13 +1,22 @@
 """An erasure that did not come to its end, and what others do to the database meanwhile."""
 
+import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
+from aura_cli.db.engine import writing
+from aura_cli.mail.requests import Letterhead
+from aura_cli.mail.sending import Mailing
+from aura_cli.outbox import queue
+from aura_cli.settings import Settings
+from aura_cli.subscriptions.tables import subscription_states
+from aura_cli.users import departed
 from tests.parts.program import Aura
-from tests.users.lives import BOB, CUSTOMER, DID, EMAIL, Life, life_of
+from tests.users.lives import BOB, CUSTOMER, DID, EMAIL, MARKER, Life, life_of
 from tests.users.test_erase import ALL, WORDS
 
 PRIVY_AWAY = {"PRIVY_API_BASE": "http://127.0.0.1:9", "PRIVY_APP_SECRET": "privy_app_secret_sandbox_x"}
@@ -46,3 +55,53 @@ def test_somebody_who_was_merged(life: Life) -> None:
     done = life("erase", life.bob, *ALL, "--even-subscribed")
     assert (done.exit, done.json["stripe"], done.json["privy"]) == (0, 2, 2), done.err
     assert life.traces(*WORDS, str(BOB.email), BOB.did) == {}
+
+
+def test_a_purchase_without_a_customer(life: Life) -> None:
+    """A checkout that names her in its metadata alone, and one whose session her tokens came from, are emptied and taken out."""
+    made = {"object": "event", "type": "checkout.session.completed", "created": int(time.time()), "livemode": False}
+    bought = life.value("SELECT stripe_session_id FROM token_top_ups WHERE user_id = :id", id=life.ada)
+    for event, session, metadata in (("evt_s1", "cs_named", {"user_id": life.ada}), ("evt_s2", bought, {})):
+        about = {"id": session, "object": "checkout.session", "customer": None, "metadata": metadata, "name": MARKER}
+        life.deliver({**made, "id": event, "data": {"object": about}})
+    assert life("erase", EMAIL, "--json").json["rows"]["webhook_events"] == 3
+    assert life("erase", EMAIL, *ALL).exit == 0
+    assert life.traces(*WORDS) == {}
+
+
+def test_runs_at_stripe_alone(life: Life) -> None:
+    """A subscription that the web app has no row of, and that Stripe was seen to bill, holds an erasure up, too."""
+    seen = {"customer": CUSTOMER, "status": "active", "cancel_at_period_end": False, "created": 1}
+    with writing(life.engine) as connection:
+        connection.execute(subscription_states.insert().values(subscription="sub_unseen", current=True, **seen))
+    refused = life("erase", EMAIL, *ALL)
+    assert (refused.exit, "sub_unseen has not ended" in refused.err) == (6, True)
+
+
+def test_an_address_is_not_written_back(life: Life) -> None:
+    """A mail that was claimed is asked about at Stripe while its person is erased: nothing of it is stored."""
+    with writing(life.engine) as connection:
+        queue.enqueue(connection, "mail", "confirm:x", {"template": "welcome", "user_id": life.ada})
+        (effect,) = queue.claim(connection, "worker", keys=["confirm:x"])
+
+    def erased(price: str | None) -> dict[str, str]:
+        del price
+        life.sql(f"DELETE FROM {life.ops('outbox')} WHERE key = 'confirm:x'")
+        return {"plan": "AURA"}
+
+    list(
+        Mailing(life.engine, Settings.load({}, Path(life.aura.directory)), Letterhead("a@example.com", ""), erased).deliver(
+            [effect], threading.Event()
+        )
+    )
+    assert life.value(f"SELECT count(*) FROM {life.ops('mails')} WHERE key = 'confirm:x'") == 0
+
+
+def test_a_sync_waits_for_who_leaves(life: Life) -> None:
+    """On PostgreSQL what a sync has read is not staged while somebody is being erased or merged, and the other way round."""
+    if life.engine.dialect.name == "sqlite":
+        return
+    with writing(life.engine) as leaves, writing(life.engine) as stays:
+        departed.hold_departures(leaves, leaving=True)
+        free = "SELECT pg_try_advisory_xact_lock_shared(:number)"
+        assert stays.execute(text(free), {"number": departed._DEPARTURES}).scalar() is False
