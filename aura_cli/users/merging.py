@@ -12,7 +12,7 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, cast, false, func, literal, null, or_, select
 
 from aura_cli.db.engine import upsert
-from aura_cli.db.shared import LARGEST, METADATA, OPS, subscriptions, team_members, token_balances, users
+from aura_cli.db.shared import LARGEST, METADATA, OPS, integrations, subscriptions, team_members, token_balances, users
 from aura_cli.db.types import Json, utc_now, value_of
 from aura_cli.drift import plan
 from aura_cli.drift.kinds import Deed, Kind, field
@@ -51,13 +51,17 @@ class _Conflict:
 
 @dataclass(frozen=True)
 class Merge:
-    """What is to become of two rows of `users`. `left`: the customer at Stripe that nobody is linked to afterwards."""
+    """What is to become of two rows of `users`. `left`: the customer at Stripe that nobody is linked to afterwards.
+
+    `twice`: what both are connected with; of such connections the web app uses the newest.
+    """
 
     gone: Person
     stays: Person
     steps: Sequence[Step]
     customer: str | None
     left: str | None
+    twice: Sequence[str] = ()
 
 
 def pair(connection: Connection, gone: str, stays: str) -> tuple[Person, Person]:
@@ -84,7 +88,10 @@ def foresee(connection: Connection, gone: Person, stays: Person) -> Merge:
     steps += [Step(table, column, rows, 0) for (table, column), rows in moved.items()]
     steps += [Step(table.name, "user_id", _count(connection, table, table.c.user_id == gone.id), 0) for table in _ours()]
     customer, left = _customers(connection, gone, stays)
-    return Merge(gone, stays, [step for step in steps if step.rows], customer, left)
+    i, other = integrations.c, integrations.alias("other").c
+    both = select(i.provider).where(i.user_id == gone.id, other.user_id == stays.id, other.provider == i.provider).distinct()
+    twice = connection.execute(both.order_by(i.provider)).scalars().all()
+    return Merge(gone, stays, [step for step in steps if step.rows], customer, left, twice)
 
 
 def make_plan(connection: Connection, merge: Merge) -> str:

@@ -92,6 +92,8 @@ def _tell_merge(runtime: Runtime, found: Merge, done: Applied | None, *, saved: 
         for step in found.steps:
             dropped = f", {step.dropped:,} dropped: there can be one" if step.dropped else ""
             yield f"  {step.table}.{step.column}: {step.rows:,}{dropped}"
+        if found.twice:
+            yield f"  both are connected with {', '.join(found.twice)}: the newest of each counts; erasing them revokes all"
         if found.left:
             yield f"  {found.left} at Stripe is left without a user; {found.customer} stays. Move by hand what it still pays for."
         if done is None:

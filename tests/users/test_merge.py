@@ -59,6 +59,7 @@ def test_everything_changes_hands(life: Life) -> None:
     planned = life("merge", EMAIL, str(BOB.email), "--json")
     assert planned.exit == 0, planned.err
     assert life.counts() == counts
+    assert planned.json["twice"] == ["github"]
     steps = {step["table"]: (step["rows"], step["dropped"]) for step in planned.json["steps"]}
     assert {"agents", "call_logs", "integrations", "chat_sessions", "mails", "grants", "token_top_ups"} <= set(steps)
     assert (steps["voice_settings"], steps["token_balances"]) == ((1, 1), (1, 1))
