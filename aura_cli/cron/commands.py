@@ -96,8 +96,11 @@ def run(
     attended = runtime.console.is_attended
     runtime.console.quiet = runtime.console.quiet or not attended
     how = How(seconds, wait, nothing_is_right, told=not attended)
-    outcome = Conductor(chosen, runtime, how).run(metrics_file)
+    conductor = Conductor(chosen, runtime, how)
+    outcome = conductor.run(metrics_file)
     runtime.console.result(outcome.ran, lambda: _told(outcome.ran))
+    if outcome.ran.exit_code == AttentionNeeded.exit_code and not (attended or conductor.changed or attention_ok):
+        raise typer.Exit(AttentionNeeded.exit_code)  # it was told of before: what a clock starts is mailed whatever it says
     _end(outcome, attention_ok=attention_ok)
 
 
@@ -162,7 +165,8 @@ def _names(settings: Settings) -> tuple[list[str], list[str]]:
     from aura_cli.settings import KNOWN
 
     names = [name for name in settings.values if name != "AURA_ENV"] or ["DATABASE_URL"]
-    secret = [name for name in names if name.endswith("_CLIENT_SECRET") or (name in KNOWN and KNOWN[name].secret)]
+    hidden = {name for name, known in KNOWN.items() if known.secret} | {"AURA_ALERT_TO"}  # a chat's address lets whoever has it write there
+    secret = [name for name in names if name.endswith("_CLIENT_SECRET") or name in hidden]
     return secret, [name for name in names if name not in secret]
 
 

@@ -7,17 +7,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aura_cli.cron import metrics
-from aura_cli.cron.alerts import Alert, send
-from aura_cli.cron.history import BROKEN_OFF, KILLED, WELL_ENDED, Run
+from aura_cli.cron import history, metrics
+from aura_cli.cron.alerts import Alert, recipients, send
+from aura_cli.cron.history import BROKEN_OFF, KILLED, KILLED_HOW, WELL_ENDED, Run
 from aura_cli.cron.jobs import Job
 from aura_cli.cron.running import AtWork, Begun, How, Outcome, Ran, failed_to_begin, perform
 from aura_cli.cron.work import Surroundings, failing
-from aura_cli.errors import AuraError, ServiceError, UnreachableError
+from aura_cli.db.engine import reading, writing
+from aura_cli.errors import AuraError, ConfigurationError, ServiceError, UnreachableError
 from aura_cli.reporting import SILENT
 
 _MARKS = "cron"  # the folder in AURA_HOME
 _NUMBER = re.compile(r"[0-9][0-9,.]*( \w+?)?(?=s?\b)s?")  # with the word that it counts, be it one or many
+
+_SPAN = re.compile(r"\b[0-9][0-9,.]* ?(ms|s|min|h|d|seconds?|minutes?|hours?|days?)\b")
+_VARIES = re.compile(r"\breq_\w+|\b(Read|Connect|Write|Pool)(?=Timeout|Error)")  # an id; whose time-out it was
 
 
 @dataclass
@@ -27,6 +31,7 @@ class Conductor:
     job: Job
     at: Surroundings
     how: How
+    changed: bool = field(default=True, init=False)  # the job fares otherwise than when somebody was last told
     _check_in: str | None = field(default=None, init=False)
 
     def run(self, metrics_file: Path | None = None) -> Outcome:
@@ -43,7 +48,7 @@ class Conductor:
         self._report(outcome)
         if self.how.told:
             self._end(outcome.ran)
-            self._alert(self._changed(outcome))
+            self._tell(outcome)
             if outcome.number:
                 self._carry_notices()
         if metrics_file:
@@ -55,16 +60,17 @@ class Conductor:
     def _bound(self) -> Job:
         """The job, once the guard before a write has passed. Raises ConfigurationError where the database belongs to something else.
 
-        Where Stripe is away the rest of the binding is looked at: a job that has no need of Stripe is done, another fails for it.
+        Where Stripe is away, or refuses its key, the rest of the binding is looked at: only what needs Stripe fails for it.
         """
         from aura_cli.db.binding import Identity, check
 
+        engine = self.at.engine
         try:
-            self.at.bind()
-        except (UnreachableError, ServiceError) as error:
-            check(self.at.engine, replace(Identity.of(self.at.settings, str), stripe_account=None), store=False)
-            if "STRIPE_SECRET_KEY" in self.job.needs:
-                return replace(self.job, work=failing(error))
+            identity = self.at.identity()
+        except (ConfigurationError, UnreachableError, ServiceError) as error:
+            check(engine, replace(Identity.of(self.at.settings, str), stripe_account=None), store=False)
+            return replace(self.job, work=failing(error)) if "STRIPE_SECRET_KEY" in self.job.needs else self.job
+        check(engine, identity, store=True)
         return self.job
 
     def _begin(self, begun: Begun) -> None:
@@ -72,10 +78,11 @@ class Conductor:
             return
         schedule = self.job.schedule.cron
         self._check_in = self.at.reporter.check_in(self.job.name, "in_progress", schedule=schedule, max_runtime=begun.seconds)
-        if begun.killed and (begun.earlier is None or begun.earlier.exit_code != KILLED):
+        if begun.killed and (now := state(KILLED, begun.killed[0].error or KILLED_HOW)) != self._told():
             when = f"{begun.killed[0].started_at:%Y-%m-%d %H:%M} UTC"
             subject = f"{self.job.name}: the run begun at {when} was killed, or its machine went down"
-            self._alert(self._alert_of(subject, ["The next one has begun."], f"{begun.killed[0].id}-killed"))
+            if self._alert(self._alert_of(subject, ["The next one has begun."], f"{begun.killed[0].id}-killed")):
+                self._note_told(begun.killed[0].id, now)
 
     def _end(self, ran: Ran) -> None:
         """What worked is ok, though it may need attention; whatever else ended it is an error, for the work was not done."""
@@ -97,16 +104,42 @@ class Conductor:
         elif outcome.trouble and self.how.told and ran.exit_code not in WELL_ENDED:
             reporter.message(f"{self.job.name} failed: {outcome.trouble.kind}", where, {**ran.counts, "why": ran.error})
 
-    def _changed(self, outcome: Outcome) -> Alert | None:
-        """What there is to tell: the job fares otherwise than the last time."""
+    def _tell(self, outcome: Outcome) -> None:
+        """Tell somebody where the job fares otherwise than when somebody was last told; what reached nobody is told by the next run."""
         ran = outcome.ran
         if ran.exit_code in BROKEN_OFF:
-            return None
+            return
         now, key = state(ran.exit_code, ran.error), str(outcome.number or ran.started_at.timestamp())
-        before = self._mark(now if not outcome.number else None)
-        if before is None and outcome.before:
-            before = state(outcome.before.exit_code or 0, outcome.before.error)
-        return self._alert_of(_subject(ran), _lines(ran, outcome), key) if now != (before or "") else None
+        self.changed = now != self._told()
+        if self.changed and self._alert(self._alert_of(_subject(ran), _lines(ran, outcome), key)):
+            self._note_told(outcome.number, now)
+
+    def _told(self) -> str:
+        """How the job fared when somebody was last told; a run that the database knows nothing of has left it in a file."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        with suppress(OSError):
+            if self._mark.exists():
+                return self._mark.read_text(encoding="utf-8")
+        with suppress(AuraError, SQLAlchemyError), reading(self.at.engine) as connection:
+            return history.told(connection, self.job.name)
+        return ""
+
+    def _note_told(self, run: int, state: str) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        with suppress(OSError, AuraError, SQLAlchemyError):  # then it is told once more
+            if not run:
+                self._mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._mark.write_text(state, encoding="utf-8")
+                return
+            with writing(self.at.engine) as connection:
+                history.note_told(connection, run, state)
+            self._mark.unlink(missing_ok=True)
+
+    @property
+    def _mark(self) -> Path:
+        return self.at.settings.home / _MARKS / f"{self.job.name}.failed"
 
     def _carry_notices(self) -> None:
         """What rooms asked to be told meanwhile goes along; what does not get there is tried again by a later run, or a listener."""
@@ -122,31 +155,22 @@ class Conductor:
             for trouble in {one.error for one in carried if one.error}:
                 self.at.console.warn(trouble)
 
-    def _mark(self, state: str | None) -> str | None:
-        """What was told of a run that nothing could be noted of; `state` takes its place, None takes it away."""
-        path, before = self.at.settings.home / _MARKS / f"{self.job.name}.failed", None
-        with suppress(OSError):  # then it is told once more
-            before = path.read_text(encoding="utf-8") if path.exists() else None
-            if state is None:
-                path.unlink(missing_ok=True)
-            else:
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                path.write_text(state, encoding="utf-8")
-        return before
-
     def _alert_of(self, subject: str, lines: Iterator[str] | list[str] | tuple[str, ...], key: str) -> Alert:
         environment = self.at.settings.environment or "production"
         told = [self.at.console.redact(line) for line in (*lines, f"On {socket.gethostname()}; all jobs: aura cron list")]
         return Alert(f"aura ({environment}): {self.at.console.redact(subject)}"[:250], told, f"aura-alert/{self.job.name}/{key}")
 
-    def _alert(self, alert: Alert | None) -> None:
-        for trouble in send(self.at.settings, alert) if alert else ():
+    def _alert(self, alert: Alert) -> bool:
+        """Whether somebody has it, or nobody is to have it: who has it is not told twice for one that could not be reached."""
+        troubles = send(self.at.settings, alert)
+        for trouble in troubles:
             self.at.console.warn(trouble)
+        return not troubles or len(troubles) < len(recipients(self.at.settings))
 
 
 def state(exit_code: int, error: str | None) -> str:
-    """How a job fares, so that the same is told once: numbers in it, which change from run to run, are left out. Empty: well."""
-    about = _NUMBER.sub(r"#\1", error or "")
+    """How a job fares, so that the same is told once: what changes from run to run (numbers, ids) is left out. Empty: well."""
+    about = _NUMBER.sub(r"#\1", _SPAN.sub("#", _VARIES.sub("", error or "")))
     return f"{exit_code} {about}" if exit_code else ""
 
 

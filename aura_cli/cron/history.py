@@ -13,6 +13,7 @@ from aura_cli.db.tables import leases
 from aura_cli.db.types import utc_now
 
 KILLED = 137  # as a shell says of kill -9
+KILLED_HOW = "It was killed, or its machine went down"
 BROKEN_OFF = (130, 143)  # by a person or a shutdown: says nothing of how the job fares
 WELL_ENDED = (0, 3)
 LEASE = "cron {}"
@@ -39,7 +40,7 @@ def begin(connection: Connection, job: str, owner: str) -> tuple[int, list[Run]]
     """
     r = job_runs.c
     lost = list(_runs(connection, r.job == job, r.finished_at.is_(None)))
-    gone = {"finished_at": utc_now(), "exit_code": KILLED, "error": "It was killed, or its machine went down"}
+    gone = {"finished_at": utc_now(), "exit_code": KILLED, "error": KILLED_HOW}
     connection.execute(job_runs.update().where(r.job == job, r.finished_at.is_(None)).values(gone))
     statement = job_runs.insert().values(job=job, owner=owner).returning(r.id)
     return connection.execute(statement).scalar_one(), lost
@@ -55,6 +56,18 @@ def verdict_before(connection: Connection, job: str, run: int) -> Run | None:
     """The last run before this one that says how the job fares."""
     r = job_runs.c
     return next(_runs(connection, r.job == job, r.id < run, r.exit_code.is_not(None), r.exit_code.not_in(BROKEN_OFF), most=1), None)
+
+
+def note_told(connection: Connection, run: int, state: str) -> None:
+    """Somebody has been told how the job fared with this run."""
+    connection.execute(job_runs.update().where(job_runs.c.id == run).values(told=state))
+
+
+def told(connection: Connection, job: str) -> str:
+    """How the job fared when somebody was last told of it; empty: well, or nobody ever was."""
+    r = job_runs.c
+    last = select(r.told).where(r.job == job, r.told.is_not(None)).order_by(r.id.desc()).limit(1)
+    return connection.execute(last).scalar() or ""
 
 
 def well_before(connection: Connection, job: str, run: int | None = None) -> Run | None:
@@ -81,9 +94,9 @@ def under_way(connection: Connection) -> set[str]:
 
 
 def prune(engine: Engine, before: datetime) -> int:
-    """Forget runs that ended before; the last of each job stays. How many there were."""
+    """Forget runs that ended before; of each job the last stays, and the last that was told of. How many there were."""
     r = job_runs.c
-    last = select(func.max(r.id)).group_by(r.job)
+    last = select(func.max(r.id)).group_by(r.job, r.told.is_(None))
     with writing(engine) as connection:
         return connection.execute(job_runs.delete().where(r.finished_at < before, r.id.not_in(last))).rowcount
 

@@ -16,6 +16,7 @@ job_runs = Table(
     Column("exit_code", Integer),
     Column("counts", Json),
     Column("error", Text),
+    Column("told", Text),  # how the job fared (empty: well), where somebody was told of it after this run
     Index("job_runs_job", "job", "id"),
     schema=OPS,
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from aura_cli.console import Console
     from aura_cli.cron.running import Ran
+    from aura_cli.db.binding import Identity
     from aura_cli.integrations.catalogue import Catalogue
     from aura_cli.integrations.keeping import Keeper, Refreshed
     from aura_cli.integrations.wire import Wire
@@ -57,8 +58,8 @@ class Surroundings(Protocol):
     def mailing(self) -> Mailing: ...
     @property
     def sealed_columns(self) -> Sequence[Column[str]]: ...
-    def bind(self) -> object:
-        """Raises ConfigurationError where the database belongs to something else."""
+    def identity(self) -> Identity:
+        """Who would write; asks Stripe for the account."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("exit_code", sa.Integer()),
         sa.Column("counts", JSONB),
         sa.Column("error", sa.Text()),
+        sa.Column("told", sa.Text()),
         schema=schema,
     )
     op.create_table(

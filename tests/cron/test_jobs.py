@@ -27,6 +27,7 @@ from tests.mail.office import Office, user_id
 from tests.parts.program import Aura
 from tests.parts.resend import post
 from tests.parts.service import free_port
+from tests.parts.upstash import answering
 
 Job = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -173,7 +174,7 @@ def test_the_table_holds_together() -> None:
 
 
 def test_stripe_is_away(aura: Aura, database_url: str, engine: Engine) -> None:
-    """A job that has no need of it is done; one that has is a failure, and noted as one. Another account's database is not touched."""
+    """Or refuses its key: what has no need of it is done; else it is a failure, and noted. Another account's database is not touched."""
     with running(build(5, seed=7, now=int(time.time()))) as addresses:
         env = environment(addresses, aura.directory, database_url)
         away = {**env, "STRIPE_API_BASE": f"http://127.0.0.1:{free_port()}"}
@@ -181,8 +182,11 @@ def test_stripe_is_away(aura: Aura, database_url: str, engine: Engine) -> None:
         assert aura("cron", "run", "prune", env=away).exit == 0
         done = aura("cron", "run", "reconcile", env=away)
         assert (done.exit, "Stripe could not be reached" in done.err) == (8, True), done.err
+        with answering(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n") as refusing:
+            assert aura("cron", "run", "prune", env={**env, "STRIPE_API_BASE": refusing}).exit == 0
+            assert aura("cron", "run", "reconcile", env={**env, "STRIPE_API_BASE": refusing}).exit == 4
         with writing(engine) as connection:
             connection.execute(binding.update().values(stripe_account="acct_other"))
         assert aura("cron", "run", "prune", env=env).exit == 4
     with reading(engine) as connection:
-        assert list(connection.execute(select(job_runs.c.exit_code).order_by(job_runs.c.id)).scalars()) == [0, 0, 8]
+        assert list(connection.execute(select(job_runs.c.exit_code).order_by(job_runs.c.id)).scalars()) == [0, 0, 8, 0, 4]

@@ -9,6 +9,8 @@ SAME = [
     ("1,234 users of 3,000 are gone", "1 user of 1 are gone"),
     ("3 differences are left (2 price, 1 status)", "9 differences are left (4 price, 5 status)"),
     ("slow: 1.5 s", "slow: 12.25 s"),
+    ("silent for 110 min", "silent for 2 h"),
+    ("Stripe: ReadTimeout, req_Ab12cd", "Stripe: ConnectTimeout, req_Zy98xw"),
     ("Stripe answered 500 to GET /v1/prices", "Stripe answered 503 to GET /v1/prices"),
 ]
 

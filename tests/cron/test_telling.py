@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aura_cli.cron.alerts import Alert, recipients, send
 from aura_cli.settings import Settings
-from tests.cron.conftest import Clockwork, chat_listening
+from tests.cron.conftest import USERS, Clockwork, chat_listening
 from tests.parts.resend import post
 from tests.parts.service import free_port
 
@@ -68,6 +68,29 @@ def test_a_chat_that_takes_nothing(clockwork: Clockwork) -> None:
     clockwork.chat.status = 404
     done = clockwork("run", "users-sync")
     assert (done.exit, "The alert" in done.err, "hush-hush" in done.err) == (7, True, False), done.err
+
+
+def test_who_could_not_be_told_is_told_by_the_next_run(clockwork: Clockwork) -> None:
+    """A chat that was away when a job first failed hears of it, once, from a later run of the same kind; and that it is well again."""
+    clockwork.privy.replaced[0] = BROKEN
+    clockwork.chat.status = 404
+    assert clockwork("run", "users-sync").exit == 7
+    clockwork.chat.said.clear()
+    clockwork.chat.status = 200
+    assert [clockwork("run", "users-sync").exit for _ in range(2)] == [7, 7]
+    clockwork.privy.replaced.clear()
+    assert [clockwork("run", "users-sync").exit for _ in range(2)] == [0, 0]
+    failed, well = clockwork.chat.subjects
+    assert (failed.startswith("users-sync failed: Privy"), well) == (True, "users-sync is well again")
+
+
+def test_what_needs_attention_is_said_once(clockwork: Clockwork) -> None:
+    """A clock mails whatever is said: what was told before keeps its exit code, and is silent."""
+    assert clockwork("run", "users-sync").exit == 0
+    clockwork.privy.users = USERS[:229]
+    done = [clockwork("run", "users-sync") for _ in range(2)]
+    assert ([one.exit for one in done], bool(done[0].err), done[1].err) == ([3, 3], True, "")
+    assert len(clockwork.chat.said) == 1
 
 
 def test_nobody_is_to_be_told(tmp_path: Path) -> None:
