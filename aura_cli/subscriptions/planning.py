@@ -14,6 +14,7 @@ from aura_cli.subscriptions.compare import CROWD, REMOTE, Scope, differing, diff
 from aura_cli.subscriptions.owners import owners
 from aura_cli.subscriptions.tables import grants, staged_absences, staged_invoices, staged_sessions
 from aura_cli.subscriptions.tables import staged_subscriptions as remote
+from aura_cli.users.departed import is_somebody
 
 SETTLED_SECONDS = 15 * 60  # the web app may still be at work on what was paid just now
 INVOICE_SETTLED_SECONDS = 2 * 3600  # Stripe collects a renewal about an hour after it made the invoice
@@ -165,7 +166,7 @@ def balance(scope: Scope, plan_id: str) -> Select[Any]:
     after = record(cause="subscription:" + u.c.id, tokens=literal(MONTHLY_ALLOCATION))
     return (
         row(cast(u.c.user_id, Text), u.c.id, u.c.user_id, nothing(), after)
-        .where(_ungranted("subscription:" + u.c.id))
+        .where(_ungranted("subscription:" + u.c.id), _of_somebody(u.c.user_id))
         .order_by(u.c.user_id)
     )
 
@@ -196,7 +197,7 @@ def renewal_missing(scope: Scope) -> Select[Any]:
     paid = from_epoch(i.created)
     stale = and_(
         or_(b.last_reset_at.is_(None), b.last_reset_at < paid), paid < _ago(INVOICE_SETTLED_SECONDS), _ungranted("invoice:" + i.id)
-    )
+    ) & _of_somebody(b.user_id)
     allocation = case((b.monthly_allocation > 0, b.monthly_allocation), else_=MONTHLY_ALLOCATION)
     after = record(cause="invoice:" + i.id, tokens=allocation, billed_at=paid)
     rows = row(cast(b.user_id, Text), i.subscription, b.user_id, record(balance=b.balance, last_reset_at=b.last_reset_at), after)
@@ -239,6 +240,11 @@ def _unbooked(sessions_scan: str) -> ColumnElement[bool]:
     s = staged_sessions.c
     booked = select(1).select_from(token_top_ups).where(token_top_ups.c.stripe_session_id == s.id).exists()
     return and_(s.scan_id == sessions_scan, from_epoch(s.created) < _ago(SETTLED_SECONDS), ~booked, _ungranted("session:" + s.id))
+
+
+def _of_somebody(user: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Nobody uses the tokens of a row whose person was erased."""
+    return select(1).select_from(users).where(users.c.id == user, is_somebody()).exists()
 
 
 def _ungranted(cause: ColumnElement[str]) -> ColumnElement[bool]:

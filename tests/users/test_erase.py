@@ -143,6 +143,16 @@ def test_stays_erased(life: Life) -> None:
     assert life.traces(*WORDS) == {}
 
 
+def test_nobody_is_given_tokens(life: Life) -> None:
+    """A row that is left for its payments is owed nothing, though what was bought goes on at Stripe."""
+    life.sql("DELETE FROM token_balances WHERE user_id = :id", id=life.bob)
+    owed = life("reconcile", life.bob, "--json", group="subscriptions").json["drift"]
+    assert "balance" in {one["kind"] for one in owed}
+    assert life("erase", life.bob, *HERE, "--even-subscribed").exit == 0
+    left = life("reconcile", "--json", group="subscriptions").json["drift"]
+    assert not {one["kind"] for one in left} & {"balance", "renewal_missing"}
+
+
 def test_a_customer_that_nobody_knew(life: Life, tmp_path: Path) -> None:
     """Stripe's metadata names her, and nobody had linked her customer: neither a plan from before nor a reconcile or event after does."""
     life.sql("UPDATE users SET stripe_customer_id = NULL WHERE id = :id", id=life.ada)
