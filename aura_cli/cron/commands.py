@@ -133,9 +133,10 @@ def print_(
     if not runtime.settings.get("AURA_ALERT_TO") and not runtime.settings.get("NEXT_PUBLIC_SENTRY_DSN"):
         runtime.console.say("Nobody would hear that a job fails: set AURA_ALERT_TO, or NEXT_PUBLIC_SENTRY_DSN")
     files = dict(FORMS[form](jobs, _setup(runtime, directory, program, image)))
-    if out:
+    if out and not runtime.options.dry_run:
         _write(out, files)
-    shown = [f"Written: {out / name}" for name in files] if out else [line for name in files for line in _shown(name, files)]
+    deed = "Would be written" if runtime.options.dry_run else "Written"
+    shown = [f"{deed}: {out / name}" for name in files] if out else [line for name in files for line in _shown(name, files)]
     runtime.console.result(Printed(files), lambda: shown)
 
 

@@ -161,7 +161,7 @@ def _local(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _remote(settings: Settings) -> bool:
     try:
-        url, _ = database_url(settings)
+        url, _ = database_url(settings, make=False)
     except ConfigurationError:  # told of already
         return False
     return host_of(url, settings.libpq) not in LOOPBACK_HOSTS

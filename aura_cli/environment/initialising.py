@@ -108,7 +108,7 @@ def write(path: Path, values: Mapping[str, str], *, dry_run: bool = False) -> In
         after = dotenv.merged(before, values)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if not dry_run:
+    if not dry_run and (after or path.exists()):
         with private_file(path.resolve()) as file:
             file.write(after)
     changed = [name for name, value in values.items() if name in held and held[name] != value]

@@ -139,3 +139,9 @@ def test_a_slip(aura: Aura, words: list[str], code: int, said: str) -> None:
 def test_as_json(aura: Aura) -> None:
     """The files by name, in one object."""
     assert list(printed(aura, "--json", "--format", "systemd", "prune").json["files"]) == ["aura-job@.service", "aura-job@prune.timer"]
+
+
+def test_a_dry_run_writes_nothing(aura: Aura, tmp_path: Path) -> None:
+    """It says which files there would be."""
+    done = aura("cron", "print", "--format", "systemd", "--out", str(tmp_path / "units"), "-n")
+    assert (done.exit, "Would be written" in done.out, (tmp_path / "units").exists()) == (0, True, False)

@@ -168,3 +168,11 @@ def test_a_client_of_another_program_is_nobody_s_trouble(aura: Aura) -> None:
     """Half a client of a provider that nobody has heard of, out of the environment."""
     done = aura("env", "check", "--json", env={**COMPLETE, "SOMETHING_CLIENT_ID": "x", "SLACK_CLIENT_ID": "x"})
     assert [one["name"] for one in done.json["findings"] if one["state"] == "inconsistent"] == ["SLACK_CLIENT_SECRET"]
+
+
+def test_who_only_looks_makes_nothing(aura: Aura) -> None:
+    """Neither a database of its own, nor a file without a setting."""
+    aura("env", "check")
+    assert aura("init", "--from", "-", input="FOO=1\n").exit == 0
+    assert not list(Path(aura.environment["AURA_HOME"]).glob("aura.db*"))
+    assert not (aura.work / ".env.local").exists()
