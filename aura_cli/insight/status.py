@@ -196,7 +196,7 @@ def _rows(found: Status) -> Iterator[tuple[str, str, str, str]]:
     yield _counts("Subscriptions", found.subscriptions, _listed(unpaid))
     yield from (_revenue(one) for one in found.revenue[:2])
     if not found.revenue:
-        yield "MRR", "?", "", "not known: aura subscriptions reconcile"
+        yield "MRR", "?", "", "aura subscriptions reconcile"
     yield _counts("Webhooks, 24 h", found.webhooks, _listed(found.events_open))
     yield _counts("Mails, 24 h", found.mails, _listed(found.mails_unsent))
     yield _counts("Tokens left", found.tokens_left)

@@ -224,6 +224,8 @@ def _stats_lines(found: Stats) -> Iterator[str]:
     yield "Monthly recurring revenue"
     for revenue in found.revenue:
         yield f"  {revenue.currency.upper():<20} {revenue.shown:>14} from {_subscriptions(revenue.subscriptions)}"
+    if found.unseen:
+        yield f"  without {_subscriptions(found.unseen)} never looked at in Stripe: aura subscriptions reconcile"
     yield "Trials ending"
     most = max((ending.trials for ending in found.trials_ending), default=1)
     for ending in found.trials_ending:

@@ -62,11 +62,15 @@ class Ending:
 
 @dataclass(frozen=True)
 class Stats:
-    """`by_status` counts the web app's rows, `by_stripe_status` Stripe's exact ones as last seen."""
+    """`by_status` counts the web app's rows, `by_stripe_status` Stripe's exact ones as last seen.
+
+    `unseen`: rows of paying subscriptions that were never looked at in Stripe; what they bring is not in `revenue`.
+    """
 
     by_status: dict[str, int]
     by_stripe_status: dict[str, int]
     revenue: list[Revenue]
+    unseen: int
     trials_ending: list[Ending]
     seen_at: datetime | None
 
@@ -94,6 +98,7 @@ def stats(connection: Connection, now: datetime) -> Stats:
         dict(by_status.all()),
         dict(connection.execute(exact).all()),
         _revenue(connection),
+        _unseen(connection),
         _trials(connection, now),
         connection.execute(select(func.max(states.c.seen_at))).scalar(),
     )
@@ -122,6 +127,12 @@ def _filtered(statement: Select[Any], status: str | None, user: str | None) -> S
     if status:
         statement = statement.where(or_(cast(local.c.status, Text) == status, states.c.status == status))
     return statement.where(local.c.user_id == user) if user else statement
+
+
+def _unseen(connection: Connection) -> int:
+    seen = select(1).where(states.c.subscription == local.c.stripe_subscription_id, states.c.current).exists()
+    paying = cast(local.c.status, Text).in_(("active", "past_due"))
+    return connection.execute(select(func.count()).select_from(local).where(paying, ~seen)).scalar_one()
 
 
 def _revenue(connection: Connection) -> list[Revenue]:

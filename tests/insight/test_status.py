@@ -12,7 +12,7 @@ from sqlalchemy import Engine, select, text
 
 from aura_cli.cron.tables import job_runs
 from aura_cli.db.engine import reading, writing
-from aura_cli.db.shared import users
+from aura_cli.db.shared import subscriptions, users
 from aura_cli.insight import figures
 from aura_cli.insight.status import compact, spark
 from aura_cli.insight.tables import daily_figures
@@ -171,3 +171,14 @@ def test_sparklines(numbers: list[Any], shown: str) -> None:
 def test_large_numbers(number: int, shown: str) -> None:
     """In millions where they would not fit."""
     assert compact(number) == shown
+
+
+def test_half_a_revenue_is_none(limitless: Desk) -> None:
+    """As long as something paid for was never looked at in Stripe no sum is told, and none is kept for tomorrow."""
+    desk = limitless
+    assert desk("subscriptions", "reconcile", desk.person.uuid).exit == 0
+    with writing(desk.books.engine) as connection:
+        unseen = {"user_id": desk.person.uuid, "stripe_subscription_id": "sub_unseen", "status": "active"}
+        connection.execute(subscriptions.insert().values(unseen))
+    assert desk("status", "--json").json["revenue"] == []
+    assert desk("subscriptions", "stats", "--json").json["unseen"] == 1
