@@ -20,8 +20,8 @@ from aura_cli.webhooks.sending import Target
 from aura_cli.webhooks.signature import verify
 from tests.parts.listening import event
 from tests.parts.receiving import receiving
+from tests.parts.waiting import until
 from tests.webhooks.operating import Operated
-from tests.webhooks.test_sending import until
 
 
 def test_once(operated: Operated) -> None:
