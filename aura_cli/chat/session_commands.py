@@ -78,7 +78,7 @@ def show(ctx: typer.Context, session: str = WHICH) -> None:
     with reading(runtime.engine) as connection:
         chosen = sessions.find(connection, session)
         found = Transcript(chosen, sessions.messages(connection, chosen.id))
-        runtime.console.result(found, lambda: markdown(found))
+        runtime.console.result(found, lambda: markdown(found), asked=True)
 
 
 def search(
@@ -126,7 +126,7 @@ def export(
             _write(out, written)
             runtime.console.say(f"{out}: {chosen.title}")
         elif runtime.console.is_terminal and not runtime.options.as_json:
-            runtime.console.result(None, lambda: written)
+            runtime.console.result(None, lambda: written, asked=True)
         else:
             for line in written:
                 runtime.console.emit(line)
