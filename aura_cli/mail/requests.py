@@ -106,9 +106,9 @@ def note_hindered(connection: Connection, effect: Effect, error: str, *, last: b
         connection.execute(mails.update().where(among(mails.c.id, ids)).values(error=error))
 
 
-def note_unsent(connection: Connection, effect: Effect, prepared: Prepared) -> None:
+def note_unsent(connection: Connection, effect: Effect, prepared: Prepared, error: str) -> None:
     """It is as if it had not been tried: the next try makes a request of its own, and a day begins anew."""
-    connection.execute(mails.update().where(among(mails.c.id, prepared.mails)).values(first_try_at=None))
+    connection.execute(mails.update().where(among(mails.c.id, prepared.mails)).values(first_try_at=None, error=error))
     forget(connection, effect)
 
 
