@@ -22,6 +22,7 @@ from aura_cli.progress import Line, Progress
 
 MASK = "****"
 ROWS_ON_A_TERMINAL = 50
+LEAST_OF_A_SENTENCE = 16  # characters; with fewer a column is left out
 SHORTEST_SECRET = 6  # shorter ones stand in ordinary words too
 LONGEST_SECRET = 1_000_000  # characters
 _SHAPES = re.compile(
@@ -123,12 +124,12 @@ class Console:
         self.out.write(line + "\n")
         self.out.flush()
 
-    def result(self, value: object, text: Callable[[], Iterable[str]]) -> None:
-        """A command's one result: the object with --json, else the lines of `text`, and nothing with `-q`."""
+    def result(self, value: object, text: Callable[[], Iterable[str]], *, asked: bool = False) -> None:
+        """A command's one result: the object with --json, else the lines of `text`; with `-q` only what was `asked` to be shown."""
         with self._while_read():
             if self.as_json:
                 self._write_object(value)
-            elif not self.quiet:
+            elif asked or not self.quiet:
                 for line in text():
                     self.out.write(harmless(line) + "\n")
             self.out.flush()
@@ -290,10 +291,12 @@ class Console:
         terminal = Terminal(file=self.out, highlight=False)
         if terminal.no_color:  # it would still write bold
             terminal = Terminal(file=self.out, highlight=False, color_system=None)
-        fitting = _fitting(columns, shown, terminal.width)
+        fitting, room = _fitting(columns, shown, terminal.width)
         table = Table(*fitting, box=box.SIMPLE_HEAD, pad_edge=False)
         for record in shown:
-            table.add_row(*(Text(brief(record[name])) for name in fitting))
+            cells = [Text(brief(record[name])) for name in fitting]
+            cells[-1].truncate(room, overflow="ellipsis")
+            table.add_row(*cells)
         with terminal.capture() as drawn:
             terminal.print(table)
         self._write_screens(drawn.get())
@@ -325,14 +328,19 @@ def _spellings(secrets: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(found, key=len, reverse=True))
 
 
-def _fitting(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], width: int) -> Sequence[str]:
-    """As many of the first `columns` as `width` characters hold uncut, and never none: half a value cannot be copied."""
-    taken = -1  # three characters between two columns, and one at each end
+def _fitting(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], width: int) -> tuple[Sequence[str], int]:
+    """As many of the first `columns` as `width` characters hold, and never none, and how many the last of them has.
+
+    Only a sentence is cut, and only as the last one: half an id cannot be copied.
+    """
+    room = width + 1  # three characters between two columns, and one at each end
     for number, name in enumerate(columns):
-        taken += max(len(name), *(len(brief(row[name])) for row in rows)) + 3
-        if taken > width and number:
-            return columns[:number]
-    return columns
+        needed = max(len(name), *(len(brief(row[name])) for row in rows))
+        room -= needed + 3
+        if room < 0 and number:
+            cut = room + needed >= LEAST_OF_A_SENTENCE and any(isinstance(row[name], str) and " " in row[name] for row in rows)
+            return columns[: number + cut], room + needed if cut else width
+    return columns, width
 
 
 def brief(value: object) -> str:

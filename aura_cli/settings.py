@@ -347,7 +347,7 @@ def _read(path: Path, outer: Mapping[str, str]) -> dict[str, str]:
     try:
         with path.open(encoding="utf-8") as file:
             facts = os.fstat(file.fileno())
-            if facts.st_uid not in (_uid(), 0):  # what root wrote needs no distrust
+            if _has_modes() and facts.st_uid not in (_uid(), 0):  # what root wrote needs no distrust
                 raise ConfigurationError(f"{path} belongs to another user and is not read", f"chown {_uid()} {path}")
             if _has_modes() and facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 raise ConfigurationError(f"{path} can be written by others and is not read", f"chmod 600 {path}")

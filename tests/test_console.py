@@ -304,7 +304,14 @@ WIDE = [{"id": "sub_1234567890", "when": datetime(2026, 11, 22, 10, 0, tzinfo=UT
 )
 def test_a_table_shows_whole_values_or_leaves_a_column_out(width: int, columns: list[str]) -> None:
     """What does not fit is left out from the end, never cut; the first column stays."""
-    assert list(_fitting(("id", "when", "who"), WIDE, width)) == columns
+    assert _fitting(("id", "when", "who"), WIDE, width) == (tuple(columns), width)
+
+
+@pytest.mark.parametrize(("width", "columns", "room"), [(80, ["id", "error"], 61), (34, ["id"], 34), (35, ["id", "error"], 16)])
+def test_a_sentence_is_cut(width: int, columns: list[str], room: int) -> None:
+    """Its beginning says more than nothing; what follows it is left out."""
+    rows = [{"id": "sub_1234567890", "error": "no such user " * 9, "when": None}]
+    assert _fitting(("id", "error", "when"), rows, width) == (tuple(columns), room)
 
 
 def test_a_long_line_of_addresses() -> None:

@@ -190,7 +190,9 @@ class Assistant:
                     self._keep(*place, reply)
                     kept = monotonic()
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (it is raised again once what came is stored)
-            if isinstance(error, ServiceError) and error.status == 429:
+            if isinstance(error, NotFoundError):
+                error.hint = "Is the --model's name right, and the base address?"
+            elif isinstance(error, ServiceError) and error.status == 429:
                 error.hint = "Wait a while, or ask another --model"
             return error
         return None
@@ -212,7 +214,7 @@ class Assistant:
         if text or not isinstance(cause, AuraError):
             model = reply.model or question.wish.model
             return Outcome(text, "model", model, "interrupted", why, reply.usage, self._cost(model, reply), duration_ms)
-        if question.fallback:
+        if question.fallback and not isinstance(cause, NotFoundError):  # a model that is not there is nobody's outage
             return Outcome(canned(question.prompt), "fallback", None, "complete", why, None, None, duration_ms)
         return Outcome("", None, None, "failed", why, None, None, duration_ms)
 

@@ -88,7 +88,7 @@ def ask(
         assistant = _assistant(runtime, opened, timeout)
         if runtime.options.dry_run:
             prepared = assistant.prepare(question)
-            console.result(prepared, lambda: _prepared(prepared))
+            console.result(prepared, lambda: _prepared(prepared), asked=True)
             return
         _bind(runtime)
         _turnstile(runtime, opened, wait=wait).take(question.user_id or assistant.operator)
@@ -211,7 +211,7 @@ def _turnstile(runtime: Runtime, opened: ExitStack, *, wait: bool) -> Turnstile:
 def _writer(runtime: Runtime, *, raw: bool) -> Writer:
     from aura_cli.chat.rendering import Silent, writer
 
-    return Silent() if runtime.options.as_json or runtime.options.quiet else writer(runtime.console.out, raw=raw)
+    return Silent() if runtime.options.as_json else writer(runtime.console.out, raw=raw)
 
 
 def _while_read(runtime: Runtime, writer: Writer) -> Callable[[str], None]:

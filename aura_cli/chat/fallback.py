@@ -32,8 +32,8 @@ _ANSWERS: Mapping[tuple[str, ...], str] = {
     ),
 }
 _USUAL = (
-    "The assistant cannot be reached just now, so this is a canned answer: your question is kept. Ask it again with `aura chat ask -c` "
-    "when the model is back."
+    "The assistant cannot be reached just now, so this is a canned answer: your question is kept. Once the model is back, go on with "
+    '`aura chat ask -c "…"`.'
 )
 
 

@@ -30,7 +30,8 @@ def add_to(app: typer.Typer) -> None:
     """Make these commands part of the group."""
     app.command("list")(list_)
     app.command()(show)
-    app.command(context_settings={"ignore_unknown_options": True})(search)  # -test is a word that is not wanted
+    words = {"ignore_unknown_options": True, "help_option_names": ["--help"]}  # -test is a word that is not wanted, and -health no -h
+    app.command(context_settings=words)(search)
     for command in (export, delete, prune):
         app.command()(command)
 
@@ -78,7 +79,7 @@ def show(ctx: typer.Context, session: str = WHICH) -> None:
     with reading(runtime.engine) as connection:
         chosen = sessions.find(connection, session)
         found = Transcript(chosen, sessions.messages(connection, chosen.id))
-        runtime.console.result(found, lambda: markdown(found))
+        runtime.console.result(found, lambda: markdown(found), asked=True)
 
 
 def search(
@@ -126,7 +127,7 @@ def export(
             _write(out, written)
             runtime.console.say(f"{out}: {chosen.title}")
         elif runtime.console.is_terminal and not runtime.options.as_json:
-            runtime.console.result(None, lambda: written)
+            runtime.console.result(None, lambda: written, asked=True)
         else:
             for line in written:
                 runtime.console.emit(line)

@@ -81,7 +81,7 @@ def status(ctx: typer.Context) -> None:
     with runtime.bare_engine.connect() as connection:
         version = current(connection)
         state = Status(version, HEAD, version == HEAD, adopted(connection) if version == HEAD else None)
-    runtime.console.result(state, lambda: [f"Schema {version or 'absent'}; this program needs {HEAD}."])
+    runtime.console.result(state, lambda: [f"Schema {version or 'absent'}; this program needs {HEAD}."], asked=True)
     if not state.current:
         raise typer.Exit(4)
 

@@ -74,7 +74,7 @@ def show(
     runtime: Runtime = ctx.obj
     one = _desk(runtime).one(person(runtime, who), provider)
     found = listed(one, runtime.clock())
-    runtime.console.result(found, lambda: described(vars(found)))
+    runtime.console.result(found, lambda: described(vars(found)), asked=True)
 
 
 def verify(

@@ -72,7 +72,7 @@ def _guide(runtime: Runtime, name: str) -> None:
     if public and not public.startswith("https:"):  # this machine's own, while somebody develops
         public = None
     found = guides.guide(provider, sharing, lambda setting: setting in settings.values, public)
-    runtime.console.result(found, lambda: guides.lines(found))
+    runtime.console.result(found, lambda: guides.lines(found), asked=True)
 
 
 def _start_of_file(runtime: Runtime, name: str) -> None:
@@ -83,4 +83,4 @@ def _start_of_file(runtime: Runtime, name: str) -> None:
     if provider.id not in known:
         raise UsageError(f"{provider.name} is of AURA_PROVIDERS_DIR already: there is nothing to override")
     text = start_of_file(known[provider.id])
-    runtime.console.result({"toml": text}, text.splitlines)
+    runtime.console.result({"toml": text}, text.splitlines, asked=True)

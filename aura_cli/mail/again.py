@@ -11,6 +11,7 @@ from aura_cli.db.types import among, utc_now
 from aura_cli.errors import AttentionNeeded, UsageError
 from aura_cli.mail import asking
 from aura_cli.mail.asking import MAIL
+from aura_cli.mail.suppression import among_these
 from aura_cli.mail.tables import mails
 from aura_cli.mail.views import Filter, named
 from aura_cli.outbox.tables import outbox
@@ -63,15 +64,19 @@ def make_due(engine: Engine, ids: Sequence[str] | None = None) -> None:
 def chosen(connection: Connection, wanted: Filter, *, anew: bool) -> list[str]:
     """The ids of mails that are to go out again. Raises as `named` does, and AttentionNeeded for one that may have been sent.
 
-    `anew`: also those whose key has expired.
+    `anew`: also those whose key has expired. What bounced stays as it is while its address gets no mail: AttentionNeeded where it is named.
     """
     m = mails.c
-    if wanted.ids:
-        found = [(mail.id, mail.state) for mail in named(connection, wanted.ids)]
-    else:
-        found = [
-            (row.id, row.state) for row in connection.execute(select(m.id, m.state).where(*wanted.conditions()).order_by(m.created_at))
-        ]
+    asked = (
+        [(mail.id, mail.state, mail.address) for mail in named(connection, wanted.ids)]
+        if wanted.ids
+        else connection.execute(select(m.id, m.state, m.address).where(*wanted.conditions()).order_by(m.created_at)).all()
+    )
+    back = among_these(connection, [address for _, state, address in asked if state == "bounced" and address])
+    if wanted.ids and back:
+        address, reason = next(iter(back.items()))
+        raise AttentionNeeded(f"{address} gets no mail: {reason}", f"If it may again: aura email suppress --remove {address}")
+    found = [(identifier, state) for identifier, state, address in asked if state != "bounced" or (address or "").lower() not in back]
     if wanted.ids and (wrong := [state for _, state in found if state not in (*REVIVED, "queued")]):
         raise UsageError(f"That mail is {wrong[0]}", "aura email send … --again sends it once more")
     expired = [identifier for identifier, state in found if state == "expired"]

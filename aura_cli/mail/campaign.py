@@ -50,11 +50,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Round:
-    """What became of the mails to many: by state. `batch` names them for `log` and `retry`."""
+    """What became of the mails to many: by state; `before` of them had been settled already. `batch` names them for `log` and `retry`."""
 
     template: str
     batch: str | None
     mails: int
+    before: int
     states: dict[str, int]
     without_address: int
 

@@ -125,15 +125,15 @@ def _check_link(runtime: Runtime, invitation: Invitation, link: str) -> None:
 
 
 def _tell(runtime: Runtime, done: Invited) -> None:
-    runtime.console.result(done, lambda: _told(done))
+    runtime.console.result(done, lambda: _told(done, dry_run=runtime.options.dry_run))
     if runtime.options.dry_run:
         runtime.console.say("Nothing was changed, nothing was sent.")
 
 
-def _told(done: Invited) -> Iterator[str]:
+def _told(done: Invited, *, dry_run: bool) -> Iterator[str]:
     if done.invitation is None:
         yield f"{done.email} would be invited as {done.role}."
     elif done.invitation.status == "revoked":
-        yield f"The invitation of {done.email} is revoked."
+        yield f"The invitation of {done.email} {'would be' if dry_run else 'is'} revoked."
     else:
         yield f"{done.email} is invited as {done.role}, until {brief(done.invitation.expires_at)}; the mail is {done.state}."

@@ -3,7 +3,7 @@
 The web app makes the rows and sends no mail; whoever has the token is in (web app, `POST /api/team/invites/accept`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from aura_cli.audit.log import record
 from aura_cli.db.shared import team_invites, team_members, users
-from aura_cli.db.types import utc_now
+from aura_cli.db.types import among, utc_now
 from aura_cli.errors import ConfigurationError, ConflictError, NotFoundError, ServiceError, UnreachableError
 from aura_cli.mail.addresses import digest
 from aura_cli.mail.asking import Wanted
@@ -159,6 +159,18 @@ def supersede(connection: Connection, invitation: Invitation, why: str, but: str
     mine = m.key.startswith(f"{TEMPLATE}:{invitation.id}:") & (m.key != but)
     waiting = m.state.in_(("queued", "not_configured")) & m.first_try_at.is_(None)
     connection.execute(mails.update().where(mine, waiting).values(state="failed", error=why, state_at=utc_now()))
+
+
+def closed(connection: Connection, keys: Iterable[str]) -> dict[str, str]:
+    """Of mails' keys those whose invitations are open no more, and what became of these: accepted, expired, revoked or gone."""
+    ids = {key: key.split(":")[1] for key in keys if key.startswith(f"{TEMPLATE}:")}
+    t = team_invites.c
+    found = (
+        {str(row.id): row.status for row in connection.execute(select(t.id, t.status).where(among(t.id, list(set(ids.values())))))}
+        if ids
+        else {}
+    )
+    return {key: status for key, id_ in ids.items() if (status := found.get(id_, "gone")) != "pending"}
 
 
 def withdraw(connection: Connection, invitation: Invitation) -> None:

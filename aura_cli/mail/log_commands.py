@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aura_cli.mail.views import Filter, Story
     from aura_cli.outbox.carrying import Carried
 
-COLUMNS = ("id", "template", "address", "state", "created_at", "state_at", "error", "user_id", "batch", "resend_id")
+COLUMNS = ("id", "template", "address", "state", "created_at", "error", "state_at", "user_id", "batch", "resend_id")
 SUPPRESSED_COLUMNS = ("address", "reason", "since", "mail")
 
 
@@ -70,7 +70,7 @@ def log(
             except (UsageError, NotFoundError):
                 story = None
         if story:
-            runtime.console.result(story, lambda: _story(story))
+            runtime.console.result(story, lambda: _story(story), asked=True)
             return
     chosen = views.Filter(about, state, template, batch, _moment(runtime, since))
     most = (limit,) if limit is not None else ()
@@ -118,13 +118,12 @@ def retry(
     if state and state not in (*again.REVIVED, "queued"):
         raise UsageError(f"What is {state} was sent", "aura email send … --again sends it once more")
     runtime.settings.require("RESEND_API_KEY", "mail is sent with it")
-    found = again.waiting(runtime.engine) if not (ids or state or batch) else _chosen(runtime, wanted, anew=anew)
-    tried = again.waiting(runtime.engine, due=True) if due else found
+    found = again.waiting(runtime.engine, due=due) if not (ids or state or batch) else _chosen(runtime, wanted, anew=anew)
     if runtime.options.dry_run:
         runtime.check_binding()
-        _retried(runtime, again.Retried(len(tried), campaign.states(runtime.engine, tried)), "Nothing was sent.")
+        _retried(runtime, again.Retried(len(found), campaign.states(runtime.engine, found)), "Nothing was sent.")
         return
-    runtime.authorise(len(tried) + (0 if ids or state or batch else again.unmade(runtime.engine, due=due)))
+    runtime.authorise(len(found) + (0 if ids or state or batch else again.unmade(runtime.engine, due=due)))
     if ids or state or batch:
         again.revive(runtime.engine, found, runtime.settings.operator)
     elif not due:

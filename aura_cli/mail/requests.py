@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, select
 
 from aura_cli.db.types import among, utc_now
 from aura_cli.errors import UsageError
+from aura_cli.mail import invites
 from aura_cli.mail.addresses import is_address
 from aura_cli.mail.rendering import render
 from aura_cli.mail.resend import KEY_SECONDS, Request, Told
@@ -105,9 +106,9 @@ def note_hindered(connection: Connection, effect: Effect, error: str, *, last: b
         connection.execute(mails.update().where(among(mails.c.id, ids)).values(error=error))
 
 
-def note_unsent(connection: Connection, effect: Effect, prepared: Prepared) -> None:
+def note_unsent(connection: Connection, effect: Effect, prepared: Prepared, error: str) -> None:
     """It is as if it had not been tried: the next try makes a request of its own, and a day begins anew."""
-    connection.execute(mails.update().where(among(mails.c.id, prepared.mails)).values(first_try_at=None))
+    connection.execute(mails.update().where(among(mails.c.id, prepared.mails)).values(first_try_at=None, error=error))
     forget(connection, effect)
 
 
@@ -123,7 +124,7 @@ def _members(connection: Connection, effect: Effect) -> Sequence[Row[Any]]:
     m = mails.c
     ids = list(effect.payload.get("mails", ()))
     mine = among(m.id, ids) if ids else m.key == effect.key
-    columns: tuple[Any, ...] = (m.id, m.template, m.address, m.data, m.state, m.resend_id, m.first_try_at, m.effect)
+    columns: tuple[Any, ...] = (m.id, m.key, m.template, m.address, m.data, m.state, m.resend_id, m.first_try_at, m.effect)
     rows = {row.id: row for row in connection.execute(select(*columns).where(mine))}
     return [rows[identifier] for identifier in ids if identifier in rows] if ids else list(rows.values())
 
@@ -145,10 +146,14 @@ def _repeated(connection: Connection, rows: Sequence[Row[Any]], kept: Mapping[st
 def _messages(connection: Connection, rows: Sequence[Row[Any]], letterhead: Letterhead) -> dict[str, dict[str, object]]:
     """A message for each mail that can be sent, by its id; the others' states say why not."""
     suppressed = among_these(connection, [row.address for row in rows if row.address])
+    closed = invites.closed(connection, [row.key for row in rows])
     messages: dict[str, dict[str, object]] = {}
     for row in rows:
         if row.address and row.address.lower() in suppressed:
             _close(connection, [row.id], "suppressed", f"The address gets no mail: {suppressed[row.address.lower()]}")
+            continue
+        if row.key in closed:
+            _close(connection, [row.id], "failed", f"The invitation is {closed[row.key]}")
             continue
         try:
             messages[row.id] = _message(row, letterhead)

@@ -42,8 +42,10 @@ class Errand:
 def send(
     ctx: typer.Context,
     template: str = typer.Argument(..., metavar="TEMPLATE", help="Its name, as `aura email templates` lists it."),
-    user: str | None = typer.Option(None, "--user", metavar="WHO", help="To this person: a user id, DID, e-mail address, cus_… or sub_…"),
-    to: str | None = typer.Option(None, "--to", metavar="ADDRESS", help="To this address."),
+    user: list[str] | None = typer.Option(
+        None, "--user", metavar="WHO", help="To this person: a user id, DID, e-mail address, cus_… or sub_…"
+    ),
+    to: list[str] | None = typer.Option(None, "--to", metavar="ADDRESS", help="To this address."),
     to_all: str | None = typer.Option(
         None, "--to-all", metavar="QUERY", help="To all: everybody, or subscription=active,connected=slack,joined-after=2026-01-01,…"
     ),
@@ -65,8 +67,9 @@ def send(
     from aura_cli.mail.rendering import find
     from aura_cli.mail.template_commands import given_data
 
-    if sum(one is not None for one in (user, to, to_all)) != 1:
-        raise UsageError("To whom?", "Give one of --user, --to and --to-all")
+    ones, addresses = user or [], to or []
+    if len(ones) + len(addresses) + (to_all is not None) != 1:
+        raise UsageError("To whom?", "Give one --user or one --to; to several at once, --to-all QUERY")
     if to_all is None and (apply or most is not None):
         raise UsageError("--apply and --max-recipients go with --to-all")
     if again and to_all is not None:
@@ -82,19 +85,19 @@ def send(
     if to_all is not None:
         _to_many(errand, to_all, most, apply=apply and not runtime.options.dry_run)
     else:
-        _to_one(errand, _recipient(runtime, user, to))
+        _to_one(errand, _recipient(runtime, ones, addresses))
 
 
-def _recipient(runtime: Runtime, user: str | None, to: str | None) -> Recipient:
+def _recipient(runtime: Runtime, ones: list[str], addresses: list[str]) -> Recipient:
     from aura_cli.db.engine import reading
     from aura_cli.mail.addresses import checked
     from aura_cli.mail.audience import Recipient
     from aura_cli.users.who import resolve
 
-    if user is None:
-        return Recipient(checked(to or ""))
+    if addresses:
+        return Recipient(checked(addresses[0]))
     with reading(runtime.engine) as connection:
-        person = resolve(connection, user)
+        person = resolve(connection, ones[0])
     if not person.email:
         raise UsageError(f"{person.id} has no e-mail address here", "aura users sync asks Privy; --to sends to an address")
     return Recipient(checked(person.email), person.id, person.name)
@@ -233,7 +236,8 @@ def _to_many(errand: Errand, query: str, most: int | None, *, apply: bool) -> No
     halted = carried(mailing, effects, on_carried, _TRIES_FOR)
     console.end_progress()
     states = campaign.states(runtime.engine, ids)
-    result = Round(errand.template.name, batch, len(ids), states, found.without_address)
+    before = sum(not one.is_new and one.effect not in effects for one in asked)
+    result = Round(errand.template.name, batch, len(ids), before, states, found.without_address)
     console.result(result, lambda: _told(result))
     _judge(runtime, result, halted)
 
@@ -256,7 +260,8 @@ def listed(counts: Mapping[str, int]) -> str:
 
 
 def _told(result: Round) -> Iterator[str]:
-    yield f"{result.mails:,} mails ({listed(result.states)})."
+    known = f"; {result.before:,} of them were asked for before" if result.before else ""
+    yield f"{result.mails:,} mails ({listed(result.states)}){known}."
     if result.batch:
         yield f"They are {result.batch}."
     if result.without_address:

@@ -84,10 +84,10 @@ class Mailing:
             with writing(self.engine) as connection:
                 found = requests.prepare(connection, effect, self.letterhead, configured=self._resend is not None)
         except AuraError as error:  # nothing was sent
-            if isinstance(error, ConfigurationError):
-                return Outcome(effect, error.message, halts=error, wait=REFUSED_WAIT)
-            last = effect.attempt >= queue.ATTEMPTS
-            return Outcome(effect, error.message, note=partial(requests.note_hindered, effect=effect, error=error.message, last=last))
+            halts = error if isinstance(error, ConfigurationError) else None
+            last = effect.attempt >= queue.ATTEMPTS and not halts
+            note = partial(requests.note_hindered, effect=effect, error=error.message, last=last)
+            return Outcome(effect, error.message, note=note, halts=halts, wait=REFUSED_WAIT if halts else None)
         if isinstance(found, Settled):
             return Outcome(effect, found.error, final=True, note=partial(requests.forget, effect=effect))
         if self._resend is None:  # the key was taken away after the first try: the request is kept for the next one
@@ -151,9 +151,10 @@ def _failed(effect: Effect, prepared: Prepared, failure: Failure) -> Outcome:
         state = "failed" if verdict is Verdict.REFUSED or unsent else "expired"
         note = partial(requests.note_refused, effect=effect, prepared=prepared, error=error, state=state)
         return Outcome(effect, error, final=True, note=note)
-    forgets = partial(requests.note_unsent, effect=effect, prepared=prepared) if unsent else None
+    hindered = partial(requests.note_hindered, effect=effect, error=error, last=False)
+    note = partial(requests.note_unsent, effect=effect, prepared=prepared, error=error) if unsent else hindered
     wait = SOON if failure.wait is None and effect.attempt == 1 else failure.wait
-    return Outcome(effect, error, wait=wait, halts=failure.error if failure.halts else None, note=forgets)
+    return Outcome(effect, error, wait=wait, halts=failure.error if failure.halts else None, note=note)
 
 
 def _under_way(mailing: Mailing, effects: Sequence[str]) -> bool:

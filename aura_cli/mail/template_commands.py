@@ -106,7 +106,7 @@ def render(
     if html and not console.as_json:
         console.raw(mail.html.encode())
     else:
-        console.result(preview, lambda: _lines(preview, alone=text))
+        console.result(preview, lambda: _lines(preview, alone=text), asked=True)
     if file:
         _open(runtime, file)
 

@@ -80,7 +80,7 @@ def show(ctx: typer.Context, identifier: str = ID) -> None:
             rule = RULES[one.limit].text
             yield f"{one.limit:<8} {one.used} used of {rule}, {one.remaining} left; the window ends {one.reset_at:%H:%M:%S}Z"
 
-    runtime.console.result(shown, lines)
+    runtime.console.result(shown, lines, asked=True)
 
 
 @app.command("try")

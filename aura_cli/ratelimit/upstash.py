@@ -42,7 +42,10 @@ class Upstash(Commands):
 
     def execute(self, command: list[Any]) -> Any:
         """What Redis answers. Raises UnreachableError, ConfigurationError (401, 403), ServiceError (also for an error of Redis')."""
-        body = _within(self._seconds, lambda: self._service.call("POST", "/", json=command))
+        try:
+            body = _within(self._seconds, lambda: self._service.call("POST", "/", json=command))
+        except UnreachableError as error:
+            raise UnreachableError(error.message, "Is UPSTASH_REDIS_REST_URL right, and the database there?") from error
         try:
             result = json.loads(body)["result"]
         except (ValueError, TypeError, KeyError) as error:

@@ -46,7 +46,7 @@ def show(ctx: typer.Context, who: str = WHO) -> None:
         for grant in found.grants:
             yield f"  {brief(grant.granted_at)}  {grant.kind:<9} {brief(grant.tokens):>13}  {grant.cause}  {grant.reason or ''}".rstrip()
 
-    runtime.console.result(found, lines)
+    runtime.console.result(found, lines, asked=True)
 
 
 @app.command()

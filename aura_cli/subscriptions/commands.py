@@ -121,7 +121,7 @@ def show(ctx: typer.Context, who: str = typer.Argument(..., metavar="WHO", help=
         if not found:
             yield "No subscription."
 
-    runtime.console.result(found, lines)
+    runtime.console.result(found, lines, asked=True)
 
 
 @app.command()
@@ -136,7 +136,7 @@ def stats(ctx: typer.Context) -> None:
     runtime: Runtime = ctx.obj
     with reading(runtime.engine) as connection:
         found = stats(connection, runtime.clock())
-    runtime.console.result(found, lambda: _stats_lines(found))
+    runtime.console.result(found, lambda: _stats_lines(found), asked=True)
 
 
 def _person(runtime: Runtime, who: str) -> Person:

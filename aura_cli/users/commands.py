@@ -159,7 +159,7 @@ def show(ctx: typer.Context, who: str = typer.Argument(metavar="WHO", help=WHO_H
     runtime: Runtime = ctx.obj
     with reading(runtime.engine) as connection:
         found = profile(connection, who, runtime.clock())
-    runtime.console.result(found, lambda: lines(found))
+    runtime.console.result(found, lambda: lines(found), asked=True)
 
 
 @app.command()

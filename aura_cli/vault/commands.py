@@ -31,7 +31,7 @@ def status(ctx: typer.Context) -> None:
     tick = runtime.console.progress("connections")
     found = look(runtime.engine, runtime.vault, runtime.sealed_columns, tick)
     runtime.console.end_progress()
-    runtime.console.result(found, lambda: telling.table(found))
+    runtime.console.result(found, lambda: telling.table(found), asked=True)
     if found.attention:
         raise AttentionNeeded(". ".join(found.attention), found.hint)
 

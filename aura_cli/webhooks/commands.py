@@ -84,7 +84,7 @@ def show(
             runtime.console.raw(views.payload(connection, event))
             return
         found = views.show(connection, event)
-    runtime.console.result(found, lambda: _shown(found))
+    runtime.console.result(found, lambda: _shown(found), asked=True)
 
 
 def _shown(found: Shown) -> Iterator[str]:
@@ -245,7 +245,7 @@ def stats(
         found = work.stats(connection, start, now, secrets_of(runtime.settings))
     at_stripe, note = _at_stripe(runtime)
     found = replace(found, at_stripe=at_stripe, note=note)
-    runtime.console.result(found, lambda: _counted(found))
+    runtime.console.result(found, lambda: _counted(found), asked=True)
     hints = {
         work.silence(found): "See: aura webhooks endpoints list. Fetch what was missed: aura webhooks backfill",
         work.dead(found): "Why: aura webhooks list --status dead. Once that is mended: aura webhooks replay --status dead",

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from aura_cli.sandbox.providers.addresses import override
 from tests.benchmarks.figures import Figure, Ran, run, show
 from tests.parts.migrated import engine_of
 from tests.parts.postgres import Server, newest_postgres
@@ -56,9 +55,7 @@ def test_refresh(aura: Aura, url: str) -> None:
     with engine_of(url) as engine, serving(app) as base:
         upgrade(engine)
         with town_of(aura, engine, url) as town:
-            keys = override(town.state.catalogue.get("linear"), base) | {("oauth", "token_url"): f"{base}/token"}
-            lines = "".join(f"{'.'.join(key)} = {value!r}\n" for key, value in keys.items())
-            (town.home / "providers" / "linear.toml").write_text(lines)
+            town.redirect("linear", base)
             ids = town.connect("linear", town.people(CONNECTIONS))
             taken = [_refreshed(town, ids).seconds for _ in range(ROUNDS)]
         name = engine.dialect.name

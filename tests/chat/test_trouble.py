@@ -16,7 +16,7 @@ from tests.chat.conftest import Desk
 from tests.parts.service import free_port
 
 CUTS = [("cut", 8), ("not_json", 7), ("error", 7), ("short", 7)]
-BROKEN = [({"status": 500}, 7), ({"status": 429}, 7), ({"status": 401}, 4), ({"status": 404}, 5), ({"trouble": "cut", "after": 0}, 8)]
+BROKEN = [({"status": 500}, 7), ({"status": 429}, 7), ({"status": 401}, 4), ({"trouble": "cut", "after": 0}, 8)]
 
 
 @pytest.mark.parametrize(("trouble", "exit"), CUTS)
@@ -44,6 +44,14 @@ def test_a_stream_that_breaks_off_as_json(light: Desk) -> None:
     assert (message["content"], message["state"]) == ("one two", "interrupted")
     assert "broke off" in message["error"]
     assert json.loads(done.err.splitlines()[-1])["error"]["kind"] == "unreachable"
+
+
+def test_a_model_that_is_not_there(light: Desk) -> None:
+    """A name that is misspelt is nobody's outage: no canned answer, exit 5, and what to do."""
+    light.model.says("x", times=0, status=404)
+    done = light("ask", "really", "--model", "gpt-4o-mimi", exit=5)
+    assert (done.out, "--model" in done.err) == ("", True)
+    assert [(one.role, one.state) for one in light.messages()] == [("user", "complete"), ("assistant", "failed")]
 
 
 def test_silence(light: Desk) -> None:
@@ -101,7 +109,7 @@ def test_nobody_there(light: Desk) -> None:
     assert light.ask("hello", env=gone)["source"] == "fallback"
     light("ask", "hello", "--no-fallback", env=gone, exit=8)
     light("ask", "hello", env={"OPENAI_BASE_URL": "ftp://nowhere"}, exit=4)
-    assert light.ask("hello", env={"OPENAI_BASE_URL": f"{light.model.base}/nowhere"})["source"] == "fallback"
+    assert "base address" in light("ask", "hello", env={"OPENAI_BASE_URL": f"{light.model.base}/nowhere"}, exit=5).err
 
 
 def test_without_a_key(light: Desk) -> None:

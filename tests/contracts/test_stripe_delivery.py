@@ -1,8 +1,6 @@
 """Events on their way to webhook endpoints, taken apart with the official SDK."""
 
 import json
-import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Empty, Queue
 from typing import Any
@@ -17,6 +15,7 @@ from aura_cli.sandbox.stripe import StripeState
 from aura_cli.sandbox.stripe.delivery import is_loopback
 from tests.contracts.stripe_parts import KEY, NOW, client, listening, serving
 from tests.parts.receiving import receiving
+from tests.parts.waiting import until
 
 
 def received(arrived: "Queue[tuple[bytes, str]]", number: int) -> list[tuple[bytes, str]]:
@@ -75,14 +74,6 @@ def watched(base: str, **query: str) -> Any:
     """The attempts to deliver, and how many deliveries are still to succeed."""
     answer = requests.get(f"{base}/_sandbox/deliveries", params=query, headers={"Authorization": f"Bearer {KEY}"}, timeout=30)
     return answer.json()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for it, for at most 20 seconds."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_what_was_not_taken_comes_again() -> None:

@@ -18,6 +18,12 @@ def redis(request: pytest.FixtureRequest) -> Iterator[Upstash]:
         yield found
 
 
+@pytest.fixture
+def env(redis: Upstash, migrated: None, sqlite_database: str) -> dict[str, str]:
+    """Settings for the store and a database."""
+    return {"AURA_ENV": "development", "DATABASE_URL": sqlite_database, **redis.env}
+
+
 @contextmanager
 def web_app(redis: Upstash, *words: str) -> Iterator[Outside]:
     with node_script("limit.mjs", redis.base, *words, secret=redis.state.token) as outside:
@@ -36,11 +42,11 @@ def told(outside: Outside, op: str, **asked: Any) -> Any:
     return outside.hear()
 
 
-def test_six_and_six(aura: Aura, redis: Upstash, instance: Outside) -> None:
+def test_six_and_six(aura: Aura, env: dict[str, str], instance: Outside) -> None:
     """Six here, then six there: the eleventh is refused there."""
 
     def both(who: str) -> tuple[Completed, list[Any]]:
-        here = aura("ratelimit", "try", who, "--count", "6", "--json", env=redis.env)
+        here = aura("ratelimit", "try", who, "--count", "6", "--json", env=env)
         return here, [told(instance, "take", limit="general", id=who) for _ in range(6)]
 
     here, there = in_one_window(10, both)
@@ -49,13 +55,13 @@ def test_six_and_six(aura: Aura, redis: Upstash, instance: Outside) -> None:
     assert [one["remaining"] for one in there] == [3, 2, 1, 0, 0, 0]
 
 
-def test_six_and_six_the_other_way(aura: Aura, redis: Upstash, instance: Outside) -> None:
+def test_six_and_six_the_other_way(aura: Aura, env: dict[str, str], instance: Outside) -> None:
     """Six there, then six here: the eleventh is refused here, and both say that nothing is left."""
 
     def both(who: str) -> tuple[list[Any], Completed, Completed, Any]:
         there = [told(instance, "take", limit="general", id=who) for _ in range(6)]
-        here = aura("ratelimit", "try", who, "--count", "6", "--json", env=redis.env)
-        shown = aura("ratelimit", "show", who, "--json", env=redis.env)
+        here = aura("ratelimit", "try", who, "--count", "6", "--json", env=env)
+        shown = aura("ratelimit", "show", who, "--json", env=env)
         return there, here, shown, told(instance, "left", limit="general", id=who)
 
     there, here, shown, left = in_one_window(10, both)

@@ -203,7 +203,7 @@ def test_who_was_merged(desk: Desk) -> None:
     """An id and a DID of a row that is no more lead to the one that stayed."""
     gone = str(uuid4())
     with writing(desk.books.engine) as connection:
-        connection.execute(user_aliases.insert().values(privy_id="did:privy:gone", user_id=gone, into_id=desk.person.uuid))
+        connection.execute(user_aliases.insert().values(privy_id="did:privy:gone", user_id=gone, into_id=desk.person.uuid, addresses=[]))
     for asked in (gone, "did:privy:gone"):
         assert [one["id"] for one in desk.explain(asked)["people"]] == [desk.person.uuid]
 
@@ -278,7 +278,7 @@ def test_repairs_that_would_harm(desk: Desk) -> None:
     gone = str(uuid4())
     with writing(desk.books.engine) as connection:
         connection.execute(suppressions.insert().values(address="person1@example.com", reason="complained"))
-        connection.execute(user_aliases.insert().values(privy_id="did:privy:person2", user_id=gone, into_id=desk.person.uuid))
+        connection.execute(user_aliases.insert().values(privy_id="did:privy:person2", user_id=gone, into_id=desk.person.uuid, addresses=[]))
     assert desk.explain(exit=3)["verdict"]["fix"] == "aura email log person1@example.com"
     desk.books.sql("DELETE FROM users WHERE stripe_customer_id IS NULL")
     assert desk.explain("did:privy:person2", exit=3)["verdict"]["link"] == "mail"

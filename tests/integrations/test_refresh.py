@@ -19,7 +19,6 @@ from aura_cli.db.shared import audit_logs
 from aura_cli.integrations.store import fields_of
 from aura_cli.integrations.tables import connections, provider_states
 from aura_cli.outbox.tables import outbox
-from aura_cli.sandbox.providers.addresses import override
 from tests.parts.providers import Town, key_ring, serving
 
 
@@ -320,8 +319,7 @@ def test_as_many_at_once_as_were_asked_for(town: Town) -> None:
     app = web.Application()
     app.router.add_post("/token", token)
     with serving(app) as base:
-        keys = override(town.state.catalogue.get("linear"), base) | {("oauth", "token_url"): f"{base}/token"}
-        (town.home / "providers" / "linear.toml").write_text("".join(f"{'.'.join(key)} = {value!r}\n" for key, value in keys.items()))
+        town.redirect("linear", base)
         rows = town.connect("linear", town.people(20))
         town.lapse(*rows)
         assert town.refresh("--at-once", "4")["refreshed"] == 20

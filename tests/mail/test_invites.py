@@ -181,6 +181,28 @@ def test_a_mail_that_still_waits(office: Office, web_app: WebApp, hindered: bool
     assert [row.error for row in office.rows] == ["A later mail brings the invitation", None, "The invitation was revoked"]
 
 
+def test_who_asks_for_a_revoked_one_again(office: Office, web_app: WebApp) -> None:
+    """Nothing brings a link that leads nowhere: not `retry`, and not a worker that was at it when the invitation was taken back."""
+    assert invite(office, RESEND_API_KEY="", RESEND_API_URL="").exit == 0
+    assert invite(office, "--revoke").exit == 0
+    assert office("retry", "--state", "failed", "--yes").exit == 9
+    assert (office.post.mails, office.states) == ([], {"failed": 1})
+    assert [row.error for row in office.rows] == ["The invitation is revoked"]
+    assert invite(office, RESEND_API_KEY="", RESEND_API_URL="").exit == 0
+    office.sql("UPDATE team_invites SET status = 'accepted' WHERE status = 'pending'")
+    assert office("retry", "--state", "not_configured", "--yes").exit == 9
+    assert office.post.mails == []
+
+
+def test_production_asks_first(office: Office, web_app: WebApp) -> None:
+    """Nobody is invited from production unless a person, or --yes, says so."""
+    office.more |= {"AURA_ENV": "production"}
+    assert invite(office).exit == 6
+    assert (rows(office), office.post.mails, office.rows) == ([], [], [])
+    assert invite(office, "--yes").exit == 0
+    assert len(office.post.mails) == 1
+
+
 def test_an_expired_one_makes_room(office: Office, web_app: WebApp) -> None:
     """It is marked so, as the web app does, and a new one is made."""
     assert invite(office).exit == 0

@@ -79,6 +79,27 @@ def test_an_address_that_is_none(office: Office) -> None:
         assert (done.exit, office.rows, office.post.state.journal) == (2, [], [])
 
 
+def test_two_at_once(office: Office) -> None:
+    """Nobody is left out silently: one at a time, or a query."""
+    office.people(2)
+    for words in (("--to", "a@example.com", "--to", "b@example.com"), ("--user", user_id(1), "--user", user_id(2))):
+        assert office("send", "welcome", *words).exit == 2
+    assert (office.rows, office.post.mails) == ([], [])
+
+
+def test_what_bounced_stays_bounced(office: Office) -> None:
+    """As long as its address gets no mail, asking again says so, and leaves alone what is known of the mail."""
+    assert office(*WELCOME).exit == 0
+    table = "mails" if "sqlite" in office.url else "aura_ops.mails"
+    office.sql(f"UPDATE {table} SET state = 'bounced', error = 'no such user'")
+    office.suppress("mina@example.com")
+    before = office.row
+    refused = office("retry", before.id)
+    assert (refused.exit, "--remove mina@example.com" in refused.err) == (3, True)
+    assert office("retry", "--state", "bounced").exit == 0
+    assert (office.row, len(office.post.mails)) == (before, 1)
+
+
 def test_names_that_would_be_headers(office: Office) -> None:
     """A line break in a name makes no second header: the subject is one line, whatever it is made of."""
     office.people(
@@ -150,7 +171,9 @@ def test_a_quota_stops(office: Office, quota: str) -> None:
     assert [entry.status for entry in office.sent()] == [429]
     assert office.row.state == "queued"
     assert office.effects[0][:2] == ("pending", 0)
-    assert office("retry", "--due").exit == 9  # it is not its turn
+    assert quota in office.row.error
+    early = office("retry", "--due", "--json")  # it is not its turn
+    assert (early.exit, early.json["mails"], len(office.sent())) == (0, 0, 1)
     assert office("retry").exit == 0
     assert (office.row.state, len(office.post.mails)) == ("sent", 1)
 

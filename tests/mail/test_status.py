@@ -22,7 +22,7 @@ from aura_cli.mail.tables import resend_events
 from tests.mail.office import Office, user_id
 from tests.mail.picky import picky
 from tests.parts.listening import serving
-from tests.webhooks.test_sending import until
+from tests.parts.waiting import until
 
 KEY = b"a key of a test that is long enough"
 SECRET = f"whsec_{base64.b64encode(KEY).decode()}"

@@ -22,7 +22,7 @@ from aura_cli.integrations.provider import ACCESS
 from aura_cli.integrations.tables import connections
 from aura_cli.sandbox.credentials import provider_variables
 from aura_cli.sandbox.faults import Faults, fault_middleware
-from aura_cli.sandbox.providers.addresses import write
+from aura_cli.sandbox.providers.addresses import override, write
 from aura_cli.sandbox.providers.app import error_body, make_app
 from aura_cli.sandbox.providers.state import Consent, Mishap, ProvidersState
 from aura_cli.sandbox.providers.tokens import consented
@@ -128,6 +128,11 @@ class Town:
     def order(self, kind: str, *, times: int = 1, value: Any = None, provider: str | None = None, request: str | None = None) -> None:
         """Trouble for the next requests; see the stand-in's mishaps."""
         self.state.mishaps.append(Mishap(kind, provider, request, times, value))
+
+    def redirect(self, provider: str, base: str) -> None:
+        """Let that provider's tokens come from `base`/token."""
+        keys = override(self.state.catalogue.get(provider), base) | {("oauth", "token_url"): f"{base}/token"}
+        (self.home / "providers" / f"{provider}.toml").write_text("".join(f"{'.'.join(key)} = {value!r}\n" for key, value in keys.items()))
 
     def sandbox(self, path: str) -> Any:
         """Ask the stand-in something of its own."""

@@ -119,5 +119,8 @@ def _speak(connection: socket.socket, answer: bytes, slowly: float, done: thread
                     connection.sendall(bytes([one]))
             if not answer or slowly:
                 done.wait(30)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):  # what is closed with something unread resets the connection, and the answer is lost
+                pass
         except OSError:
             pass

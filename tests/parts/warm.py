@@ -19,7 +19,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 OTHERS = (  # what commands import of others; whatever is not here is imported by the run that needs it
     "asyncio sqlite3 sqlalchemy sqlalchemy.dialects.sqlite sqlalchemy.dialects.postgresql.psycopg psycopg typer httpx httpcore h11 "
@@ -153,7 +153,26 @@ def _main(descriptor: int) -> None:
     os.environ.update(request["environment"])
     sys.path[0] = request["cwd"]
     sys.argv[1:] = request["arguments"]
-    runpy.run_module("aura_cli", run_name="__main__", alter_sys=True)
+    code = 0
+    try:
+        runpy.run_module("aura_cli", run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if not isinstance(ended.code, int):
+            raise
+        code = ended.code
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End as an interpreter does, but for taking its modules apart: that would copy each page shared with the process forked off."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+    atexit._run_exitfuncs()
+    try:
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+    except OSError:
+        sys.exit(code)  # the interpreter tries once more, and says it by its own exit code
+    os._exit(code)
 
 
 if __name__ == "__main__":

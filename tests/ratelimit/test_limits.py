@@ -110,7 +110,7 @@ def test_an_upstash_that_is_not_well(answer: bytes, slowly: float, kind: type[Au
         with Limits(settings(env), said.append) as limits:
             begun = time.monotonic()
             verdicts = [limits.check(Limit.GENERAL, "someone") for _ in range(5)]
-            assert time.monotonic() - begun < 4
+            assert time.monotonic() - begun < 8  # one waits for 2 s; five would for 10
             assert all(one.allowed and not one.enforced for one in verdicts)
             assert (limits.unenforced, len(said)) == (5, 1)
             assert why in said[0]

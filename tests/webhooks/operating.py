@@ -28,12 +28,7 @@ class Operated:
 
     def __call__(self, *words: str, **other: str) -> Completed:
         """`aura webhooks …`; `other` are further variables, empty ones hide."""
-        return self.aura("webhooks", *words, env={**self.variables, **other})
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """The sandbox's, with payments that nobody counts."""
-        return {**self.world.books.variables, "GA_API_SECRET": ""}
+        return self.aura("webhooks", *words, env={**self.world.books.variables, **other})
 
     @property
     def engine(self) -> Engine:

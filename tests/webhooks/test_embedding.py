@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from aura_cli.webhooks.tables import webhook_events
 from tests.parts.listening import event
 from tests.parts.program import REPOSITORY
 from tests.parts.service import free_port
+from tests.parts.waiting import until
 
 EXAMPLES = Path(__file__).parent / "examples"
 SECRET = "whsec_test_embedded"
@@ -54,14 +55,6 @@ def post(url: str, body: bytes) -> int:
         return error.code
     except urllib.error.URLError:
         return 0
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for it; fail where it does not come."""
-    late = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < late
-        time.sleep(0.05)
 
 
 def states(engine: Engine) -> dict[str, str]:

@@ -24,7 +24,7 @@ from aura_cli.webhooks.tables import webhook_events
 from tests.parts.books import NOW
 from tests.parts.receiving import receiving
 from tests.parts.service import free_port
-from tests.webhooks.test_sending import until
+from tests.parts.waiting import until
 
 SECRET = "whsec_test_web_app"
 

@@ -86,7 +86,7 @@ def test_list_on_a_terminal(operated: Operated) -> None:
     """Fifty of them, and how many there are."""
     operated.put(*(event(f"evt_{number:03}") for number in range(60)))
     command = [sys.executable, "-m", "aura_cli", "webhooks", "list"]
-    variables = {**operated.aura.environment, **operated.variables, "COLUMNS": "160"}
+    variables = {**operated.aura.environment, **operated.world.books.variables, "COLUMNS": "160"}
     code, shown = on_a_terminal(command, variables, operated.aura.work)
     assert code == 0
     assert shown.count("evt_") == 50
@@ -96,7 +96,7 @@ def test_list_on_a_terminal(operated: Operated) -> None:
 def test_a_long_outcome_on_a_terminal(worked: Operated) -> None:
     """A table has its beginning, after the columns that tell which event it is; chosen by name it is whole."""
     command = [sys.executable, "-m", "aura_cli", "webhooks", "list", "--status", "dead"]
-    variables = {**worked.aura.environment, **worked.variables, "COLUMNS": "140", "TERM": "xterm"}
+    variables = {**worked.aura.environment, **worked.world.books.variables, "COLUMNS": "140", "TERM": "xterm"}
     _, shown = on_a_terminal(command, variables, worked.aura.work)
     assert "…" in shown
     assert "attempts" in shown
@@ -154,7 +154,7 @@ def test_show_raw(operated: Operated) -> None:
     operated.put(body)
     done = subprocess.run(
         [sys.executable, "-m", "aura_cli", "webhooks", "show", "evt_raw", "--raw"],
-        env={**operated.aura.environment, **operated.variables, "LC_ALL": "C", "PYTHONUTF8": "0", "PATH": os.environ["PATH"]},
+        env={**operated.aura.environment, **operated.world.books.variables, "LC_ALL": "C", "PYTHONUTF8": "0", "PATH": os.environ["PATH"]},
         cwd=operated.aura.work,
         capture_output=True,
         check=True,

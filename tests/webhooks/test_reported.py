@@ -13,8 +13,8 @@ from tests.outbox.test_carrying import Scripted
 from tests.parts.kent import Kent
 from tests.parts.listening import event
 from tests.parts.program import Aura
+from tests.parts.waiting import until
 from tests.webhooks.operating import Operated
-from tests.webhooks.test_sending import until
 
 
 def test_a_batch_and_what_died_in_it(operated: Operated, kent: Kent) -> None:
@@ -34,7 +34,7 @@ def test_a_listener_tells_while_it_runs(operated: Operated, kent: Kent) -> None:
     """Not only when it ends; with a rate of 0 it sends no traces."""
     listener = operated.aura.start(
         "serve-webhooks", "--port", "0", "--admin-port", "0", "--json",
-        env={**operated.variables, "NEXT_PUBLIC_SENTRY_DSN": kent.dsn, "AURA_TRACES_SAMPLE_RATE": "0"},
+        env={**operated.world.books.variables, "NEXT_PUBLIC_SENTRY_DSN": kent.dsn, "AURA_TRACES_SAMPLE_RATE": "0"},
     )  # fmt: skip
     assert listener.stdout
     assert json.loads(listener.stdout.readline())["workers"] == 1

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,18 +17,11 @@ from aura_cli.webhooks.sending import Sent, Target, follow, is_loopback
 from aura_cli.webhooks.signature import verify
 from tests.parts.receiving import Receiver, receiving
 from tests.parts.service import free_port
+from tests.parts.waiting import until
 from tests.webhooks.listing import NOW, happen, listing
 
 SECRET = "whsec_test"
 EVENT = sample("invoice.paid", NOW)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for it, for at most a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_the_bytes_arrive_as_they_are_and_signed() -> None:

@@ -111,7 +111,7 @@ def sdk_accepts(header: str, body: str, secret: str) -> bool:
     """What the official SDK says."""
     try:
         return bool(WebhookSignature.verify_header(body, header, secret, 300))
-    except (SignatureVerificationError, TypeError):  # it stumbles over a signature that is not ASCII
+    except SignatureVerificationError:
         return False
 
 
@@ -140,14 +140,13 @@ def test_the_sdk_agrees(body: str, parts: list[str]) -> None:
     times = [part for part in parts if part.startswith("t=") and part != "t="]
     moment = int(times[0][2:]) if times else now
     made = {"right": f"v1={v1(body.encode(), SECRET, moment)}", "other": f"v1={v1(body.encode(), 'whsec_test_other', moment)}"}
-    header = ",".join(made.get(part, part) for part in parts)
+    header = ",".join(words := [made.get(part, part) for part in parts])
     ours = reason(header, body.encode(), {"only": SECRET}, now)
     if abs(abs(moment - now) - 300) <= 1:  # the SDK looks at the clock itself
         return
-    theirs = sdk_accepts(header, body, SECRET)
+    theirs = sdk_accepts(",".join(word for word in words if word.isascii()), body, SECRET)  # over another one it stumbles
     stricter = {Refusal.IN_THE_FUTURE} | ({Refusal.MALFORMED} if len(times) > 1 or "t=" in parts else set())
-    stumbles = "v1=ü" in parts  # the SDK, over a signature that is not ASCII, where it stands before the right one
-    assert (ours is None) == theirs or (theirs and ours in stricter) or (ours is None and stumbles)
+    assert (ours is None) == theirs or (theirs and ours in stricter)
 
 
 @given(st.text(max_size=50), secrets)

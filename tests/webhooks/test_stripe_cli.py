@@ -15,6 +15,7 @@ from aura_cli.errors import ConfigurationError
 from aura_cli.settings import Settings
 from aura_cli.webhooks.events import HANDLED
 from aura_cli.webhooks.stripe_cli import StripeCli
+from tests.parts.waiting import until
 
 KEY = "sk_test_sandbox_cli"
 SCRIPT = """#!{python}
@@ -58,14 +59,6 @@ def gone(process: int) -> bool:
     except ProcessLookupError:
         return True
     return False
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for it, for at most a minute."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_it_listens_for_as_long_as_we_do(tmp_path: Path, install: Callable[..., Path]) -> None:

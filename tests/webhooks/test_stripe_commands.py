@@ -24,8 +24,8 @@ from tests.parts.receiving import receiving
 from tests.parts.sampling import sample as sample_of
 from tests.parts.service import free_port
 from tests.parts.stripe import StandIn, stand_in
+from tests.parts.waiting import until
 from tests.webhooks.listing import happen
-from tests.webhooks.test_sending import until
 
 URL = "https://hooks.example.com/api/webhooks/stripe"
 

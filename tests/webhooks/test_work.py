@@ -20,8 +20,8 @@ from aura_cli.webhooks.sending import Target
 from aura_cli.webhooks.signature import verify
 from tests.parts.listening import event
 from tests.parts.receiving import receiving
+from tests.parts.waiting import until
 from tests.webhooks.operating import Operated
-from tests.webhooks.test_sending import until
 
 
 def test_once(operated: Operated) -> None:
@@ -53,7 +53,7 @@ def test_once_where_something_fails(operated: Operated) -> None:
 @contextmanager
 def working(operated: Operated, *words: str, **other: str) -> Iterator["subprocess.Popen[str]"]:
     """The program at work, once it has said so."""
-    process = operated.aura.start("webhooks", "work", "--json", *words, env={**operated.variables, **other})
+    process = operated.aura.start("webhooks", "work", "--json", *words, env={**operated.world.books.variables, **other})
     assert process.stdout
     line = process.stdout.readline()
     assert line, process.communicate(timeout=15)
@@ -83,7 +83,7 @@ def test_beside_a_listener(operated: Operated) -> None:
     events = operated.world.events
     with receiving() as receiver:
         words = ("serve-webhooks", "--json", "--port", "0", "--admin-port", "0")
-        process = operated.aura.start(*words, env={**operated.variables, "AURA_FORWARD_URL": receiver.url})
+        process = operated.aura.start(*words, env={**operated.world.books.variables, "AURA_FORWARD_URL": receiver.url})
         assert process.stdout
         url = json.loads(process.stdout.readline())["url"]
         with Target(url, STRIPE_WEBHOOK_SECRET) as target:

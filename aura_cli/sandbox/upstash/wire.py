@@ -6,6 +6,7 @@ script with the line is known as that of the one without.
 
 import asyncio
 import re
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,10 +14,11 @@ from hashlib import sha1
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from aura_cli.errors import UsageError
+from aura_cli.errors import UnreachableError, UsageError
 from aura_cli.sandbox.upstash.store import RedisError, Store
 from aura_cli.settings import LOOPBACK_HOSTS
 
+REDIS_PORT = 6379
 _SHEBANG = re.compile(r"#!lua[^\n]*\n")
 
 
@@ -62,7 +64,7 @@ class Remote:
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is None or self._streams[1].is_closing():
             place = urlsplit(self.url)
-            self._streams = await asyncio.open_connection(place.hostname or "127.0.0.1", place.port or 6379)
+            self._streams = await asyncio.open_connection(place.hostname or "127.0.0.1", place.port or REDIS_PORT)
             if place.password:
                 await self._talk([["AUTH", *([unquote(place.username)] if place.username else []), unquote(place.password)]])
             if number := place.path.strip("/"):
@@ -86,7 +88,10 @@ class Remote:
 
 
 def database(url: str) -> Store | Remote:
-    """The Redis at an address on this machine; a store in memory where none is given. Raises UsageError for what is no such address."""
+    """The Redis at an address on this machine; a store in memory where none is given. Raises UsageError for what is no such address.
+
+    Raises UnreachableError where nobody listens there.
+    """
     if not url:
         return Store()
     place = urlsplit(url)
@@ -96,6 +101,10 @@ def database(url: str) -> Store | Remote:
         usable = False
     if not usable:
         raise UsageError("That is no address of a Redis on this machine: the sandbox touches no other", "Example: redis://127.0.0.1:6379/0")
+    try:
+        socket.create_connection((place.hostname or "", place.port or REDIS_PORT), timeout=2).close()
+    except OSError as error:
+        raise UnreachableError(f"No Redis listens at {place.hostname}:{place.port or REDIS_PORT}: {error}", "Start it first") from error
     return Remote(url)
 
 
