@@ -7,8 +7,9 @@ GET    /_sandbox/journal  → the requests that were taken: when, measurement id
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -31,25 +32,16 @@ class AnalyticsState:
 def make_app(state: AnalyticsState, middlewares: Sequence[Middleware] = ()) -> web.Application:
     """The stand-in as an aiohttp application; `middlewares` see a request before it does."""
     app = web.Application(middlewares=middlewares)
-    app.router.add_post("/mp/collect", _bound(state, _collect))
-    app.router.add_post("/debug/mp/collect", _bound(state, _validate))
-    app.router.add_get("/_sandbox/journal", _bound(state, _journal))
-    app.router.add_delete("/_sandbox/journal", _bound(state, _forget))
+    app.router.add_post("/mp/collect", partial(_collect, state))
+    app.router.add_post("/debug/mp/collect", partial(_validate, state))
+    app.router.add_get("/_sandbox/journal", partial(_journal, state))
+    app.router.add_delete("/_sandbox/journal", partial(_forget, state))
     return app
 
 
 def error_body(status: int) -> object:
     """What comes with a status that the fault middleware makes up: Google describes none."""
     return {"error": {"code": status}}
-
-
-def _bound(
-    state: AnalyticsState, handle: Callable[[AnalyticsState, web.Request], Awaitable[web.Response]]
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def handler(request: web.Request) -> web.Response:
-        return await handle(state, request)
-
-    return handler
 
 
 async def _collect(state: AnalyticsState, request: web.Request) -> web.Response:

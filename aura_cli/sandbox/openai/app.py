@@ -7,8 +7,9 @@ DELETE /_sandbox/journal                   → 204
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -32,14 +33,14 @@ _NO_JSON = "<html><head><title>502 Bad Gateway</title></head></html>"
 def make_app(state: OpenAIState, middlewares: Sequence[Middleware] = ()) -> web.Application:
     """The stand-in as an aiohttp application; `middlewares` see a request before it does."""
     app = web.Application(middlewares=[*middlewares, _answer_errors, _require_key(state)], client_max_size=LARGEST_BODY)
-    app.router.add_post("/v1/chat/completions", _bound(state, _complete))
-    app.router.add_get("/v1/models", _bound(state, _models))
-    app.router.add_get("/v1/models/{model}", _bound(state, _model))
-    app.router.add_get("/_sandbox/scripts", _bound(state, _scripts))
-    app.router.add_post("/_sandbox/scripts", _bound(state, _order))
-    app.router.add_delete("/_sandbox/scripts", _bound(state, _forget))
-    app.router.add_get("/_sandbox/journal", _bound(state, _journal))
-    app.router.add_delete("/_sandbox/journal", _bound(state, _forget))
+    app.router.add_post("/v1/chat/completions", partial(_complete, state))
+    app.router.add_get("/v1/models", partial(_models, state))
+    app.router.add_get("/v1/models/{model}", partial(_model, state))
+    app.router.add_get("/_sandbox/scripts", partial(_scripts, state))
+    app.router.add_post("/_sandbox/scripts", partial(_order, state))
+    app.router.add_delete("/_sandbox/scripts", partial(_forget, state))
+    app.router.add_get("/_sandbox/journal", partial(_journal, state))
+    app.router.add_delete("/_sandbox/journal", partial(_forget, state))
     return app
 
 
@@ -70,15 +71,6 @@ def _require_key(state: OpenAIState) -> Middleware:
         return await handler(request)
 
     return middleware
-
-
-def _bound(
-    state: OpenAIState, handle: Callable[[OpenAIState, web.Request], Awaitable[web.StreamResponse]]
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        return await handle(state, request)
-
-    return handler
 
 
 async def _complete(state: OpenAIState, request: web.Request) -> web.StreamResponse:

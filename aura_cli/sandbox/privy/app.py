@@ -11,8 +11,9 @@ Privy answers an error as `{"error": "what is wrong"}`. The sandbox's own paths 
 import base64
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -59,17 +60,17 @@ def make_app(state: PrivyState, middlewares: Sequence[Middleware] = ()) -> web.A
     """The stand-in as an aiohttp application; `middlewares` see a request before it does."""
     app = web.Application(middlewares=[*middlewares, _answer_errors, _require_credentials(state)])
     for prefix in ("/v1", "/api/v1"):
-        app.router.add_get(f"{prefix}/users", _bound(state, _list))
-        app.router.add_post(f"{prefix}/users/email/address", _bound(state, _by_email))
-        app.router.add_get(f"{prefix}/users/{{did}}", _bound(state, _get))
-        app.router.add_delete(f"{prefix}/users/{{did}}", _bound(state, _delete))
-        app.router.add_get(f"{prefix}/apps/{{app_id}}/jwks.json", _bound(state, _jwks))
-        app.router.add_get(f"{prefix}/apps/{{app_id}}", _bound(state, _app))
-    app.router.add_post("/_sandbox/token", _bound(state, _token))
-    app.router.add_post("/_sandbox/rotate-key", _bound(state, _rotate_key))
-    app.router.add_post("/_sandbox/users", _bound(state, _add))
-    app.router.add_patch("/_sandbox/users/{did}", _bound(state, _change))
-    app.router.add_delete("/_sandbox/users/{did}", _bound(state, _delete))
+        app.router.add_get(f"{prefix}/users", partial(_list, state))
+        app.router.add_post(f"{prefix}/users/email/address", partial(_by_email, state))
+        app.router.add_get(f"{prefix}/users/{{did}}", partial(_get, state))
+        app.router.add_delete(f"{prefix}/users/{{did}}", partial(_delete, state))
+        app.router.add_get(f"{prefix}/apps/{{app_id}}/jwks.json", partial(_jwks, state))
+        app.router.add_get(f"{prefix}/apps/{{app_id}}", partial(_app, state))
+    app.router.add_post("/_sandbox/token", partial(_token, state))
+    app.router.add_post("/_sandbox/rotate-key", partial(_rotate_key, state))
+    app.router.add_post("/_sandbox/users", partial(_add, state))
+    app.router.add_patch("/_sandbox/users/{did}", partial(_change, state))
+    app.router.add_delete("/_sandbox/users/{did}", partial(_delete, state))
     return app
 
 
@@ -103,15 +104,6 @@ def _require_credentials(state: PrivyState) -> Middleware:
         return await handler(request)
 
     return middleware
-
-
-def _bound(
-    state: PrivyState, handle: Callable[[PrivyState, web.Request], Awaitable[web.Response]]
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def handler(request: web.Request) -> web.Response:
-        return await handle(state, request)
-
-    return handler
 
 
 async def _list(state: PrivyState, request: web.Request) -> web.Response:

@@ -13,8 +13,9 @@ A consent page's form comes back to its own address: `POST` with `decision=allow
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,31 +52,22 @@ class Route:
 def make_app(state: ProvidersState, middlewares: Sequence[Middleware] = ()) -> web.Application:
     """The stand-in as an aiohttp application; `middlewares` see a request before it does."""
     app = web.Application(middlewares=list(middlewares), client_max_size=2**20)
-    app.router.add_get("/_sandbox/providers/{id}", _bound(state, _about))
-    app.router.add_get("/_sandbox/credentials/{id}", _bound(state, _typed))
-    app.router.add_get("/_sandbox/device", _bound(state, _device_page))
-    app.router.add_post("/_sandbox/device", _bound(state, _device_typed))
-    app.router.add_post("/_sandbox/mishaps", _bound(state, _order))
-    app.router.add_delete("/_sandbox/mishaps", _bound(state, _forget))
-    app.router.add_post("/_sandbox/end", _bound(state, _end))
-    app.router.add_get("/_sandbox/consents", _bound(state, _consents))
-    app.router.add_get("/_sandbox/requests", _bound(state, _requests))
-    app.router.add_route("*", "/{id:[^_/][^/]*}/{path:.*}", _bound(state, _provider))
+    app.router.add_get("/_sandbox/providers/{id}", partial(_about, state))
+    app.router.add_get("/_sandbox/credentials/{id}", partial(_typed, state))
+    app.router.add_get("/_sandbox/device", partial(_device_page, state))
+    app.router.add_post("/_sandbox/device", partial(_device_typed, state))
+    app.router.add_post("/_sandbox/mishaps", partial(_order, state))
+    app.router.add_delete("/_sandbox/mishaps", partial(_forget, state))
+    app.router.add_post("/_sandbox/end", partial(_end, state))
+    app.router.add_get("/_sandbox/consents", partial(_consents, state))
+    app.router.add_get("/_sandbox/requests", partial(_requests, state))
+    app.router.add_route("*", "/{id:[^_/][^/]*}/{path:.*}", partial(_provider, state))
     return app
 
 
 def error_body(status: int) -> object:
     """What a provider says with a status that the fault middleware makes up."""
     return {"error": "rate_limited" if status == 429 else "internal_error"}
-
-
-def _bound(
-    state: ProvidersState, handler: Callable[[ProvidersState, web.Request], Awaitable[web.Response]]
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def bound(request: web.Request) -> web.Response:
-        return await handler(state, request)
-
-    return bound
 
 
 def _base(request: web.Request) -> str:

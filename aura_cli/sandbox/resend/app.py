@@ -14,6 +14,7 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 from aiohttp import web
@@ -41,7 +42,7 @@ def make_app(state: ResendState, middlewares: Sequence[Middleware] = ()) -> web.
         *controls.ROUTES,
     ]
     for method, path, handle in routes:
-        app.router.add_route(method, path, _bound(state, handle))
+        app.router.add_route(method, path, partial(handle, state))
     app.cleanup_ctx.append(lambda app: _tell(state))
     return app
 
@@ -49,13 +50,6 @@ def make_app(state: ResendState, middlewares: Sequence[Middleware] = ()) -> web.
 def error_body(status: int) -> object:
     """What Resend says with a status that the fault middleware makes up."""
     return known("rate_limit_exceeded" if status == 429 else "application_error").body
-
-
-def _bound(state: ResendState, handle: _Handle) -> Handler:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        return await handle(state, request)
-
-    return handler
 
 
 def _answer(state: ResendState) -> Middleware:

@@ -8,8 +8,9 @@ many are an array of arrays at `/pipeline` and `/multi-exec`. An answer is `{"re
 import base64
 import hmac
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -41,10 +42,10 @@ class UpstashState:
 def make_app(state: UpstashState, middlewares: Sequence[Middleware] = ()) -> web.Application:
     """The stand-in as an aiohttp application; `middlewares` see a request before it does."""
     app = web.Application(middlewares=[*middlewares, _answer_errors, _require_token(state)])
-    app.router.add_post("/", _bound(state, _one))
-    app.router.add_post("/pipeline", _bound(state, _many))
-    app.router.add_post("/multi-exec", _bound(state, _many))
-    app.router.add_route("*", "/{command:(?!_sandbox/).+}", _bound(state, _path))
+    app.router.add_post("/", partial(_one, state))
+    app.router.add_post("/pipeline", partial(_many, state))
+    app.router.add_post("/multi-exec", partial(_many, state))
+    app.router.add_route("*", "/{command:(?!_sandbox/).+}", partial(_path, state))
     app.on_cleanup.append(lambda app: state.database.close())
     return app
 
@@ -76,15 +77,6 @@ def _require_token(state: UpstashState) -> Middleware:
         return await handler(request)
 
     return middleware
-
-
-def _bound(
-    state: UpstashState, handle: Callable[[UpstashState, web.Request], Awaitable[web.Response]]
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def handler(request: web.Request) -> web.Response:
-        return await handle(state, request)
-
-    return handler
 
 
 async def _one(state: UpstashState, request: web.Request) -> web.Response:
