@@ -1,7 +1,7 @@
-"""Processes of the real program that need not import what others wrote: they are forked off one that has done so.
+"""Processes of the real program that need not import anything: they are forked off one that has done so.
 
-A run has a process, an environment, a directory, streams, signals and an exit code of its own, as a fresh one has; nothing of
-ours is imported before the fork. What others wrote is most of what a start costs, and a test run makes thousands.
+A run has a process, an environment, a directory, streams, signals and an exit code of its own, as a fresh one has; of ours
+nothing has run before the fork but `import`, which reads no settings. Imports are most of what a start costs, and a test run makes thousands.
 Whole runs (AURA_TEST_WHOLE=1) start each process anew. Run as a program: the number of a socket, on which runs are asked for.
 """
 
@@ -10,13 +10,14 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import selectors
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -140,7 +141,7 @@ def _tell(watch: int, pid: int, reply: int) -> None:
 
 
 def _main(descriptor: int) -> None:
-    for name in OTHERS:
+    for name in (*OTHERS, *_ours()):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -161,6 +162,13 @@ def _main(descriptor: int) -> None:
             raise
         code = ended.code
     _leave(code)
+
+
+def _ours() -> Iterable[str]:
+    """Every module of ours but the one that is run."""
+    package = importlib.import_module("aura_cli")
+    found = pkgutil.walk_packages(package.__path__, "aura_cli.", onerror=None)
+    return (module.name for module in found if not module.name.endswith("__main__"))
 
 
 def _leave(code: int) -> NoReturn:
