@@ -1,7 +1,7 @@
 """Processes of the real program that need not import anything: they are forked off one that has done so.
 
-A run has a process, an environment, a directory, streams, signals and an exit code of its own, as a fresh one has; of ours
-nothing has run before the fork but `import`, which reads no settings. Imports are most of what a start costs, and a test run makes thousands.
+A run has a process, an environment, a directory, streams, signals and an exit code of its own, as a fresh one has; nothing has
+run before the fork but imports, which read no settings. They are most of what a start costs, and a test run makes thousands.
 Whole runs (AURA_TEST_WHOLE=1) start each process anew. Run as a program: the number of a socket, on which runs are asked for.
 """
 
