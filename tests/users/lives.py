@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from sqlalchemy import Engine, MetaData, Table, inspect, select, text
+from sqlalchemy import Engine, inspect, select, text
 
 from aura_cli.audit.log import record
 from aura_cli.chat.tables import chat_messages, chat_sessions
@@ -97,8 +97,8 @@ class Life:
             for schema in (None,) if is_sqlite(connection) else ("public", "aura_ops"):
                 for name in inspector.get_table_names(schema=schema):
                     if not name.startswith("chat_search"):
-                        table = Table(name, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
-                        yield name, [dict(row._mapping) for row in connection.execute(select(table))]
+                        full = name if schema is None else f"{schema}.{name}"
+                        yield name, [dict(row) for row in connection.execute(text(f"SELECT * FROM {full}")).mappings()]
 
     def traces(self, *words: str) -> dict[str, list[str]]:
         """Where in the whole database one of the words stands, in any case: table → columns."""

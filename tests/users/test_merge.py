@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, MetaData, Table, inspect, or_, select
+from sqlalchemy import Engine
 
-from aura_cli.db.engine import is_sqlite, reading, writing
+from aura_cli.db.engine import writing
 from aura_cli.db.shared import users
 from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY
 from aura_cli.sandbox.generation import PRO_MONTHLY
@@ -29,16 +29,8 @@ def life(aura: Aura, engine: Engine, database_url: str) -> Iterator[Life]:
 
 def named(life: Life, user: str) -> dict[str, int]:
     """How many rows of which tables name a user as whose they are."""
-    found: dict[str, int] = {}
-    with reading(life.engine) as connection:
-        inspector = inspect(connection)
-        for schema in (None,) if is_sqlite(connection) else ("public", "aura_ops"):
-            for name in inspector.get_table_names(schema=schema):
-                table = Table(name, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
-                same = [table.c[column] == user for column in NAMES if column in table.c]
-                if same and (rows := len(connection.execute(select(table).where(or_(*same))).all())):
-                    found[name] = rows
-    return found
+    rows = {name: sum(user in map(str, (row.get(column) for column in NAMES)) for row in rows) for name, rows in life.tables()}
+    return {name: number for name, number in rows.items() if number}
 
 
 def balance(life: Life, user: str) -> tuple[Any, ...]:
