@@ -97,7 +97,11 @@ def _lines(report: Report, width: int) -> Iterator[str]:
                 yield from _line(one.state, system, one.detail, width)
                 yield from [f"{' ' * _INDENT}fix: {one.fix}"] if one.fix else []
     for state, title in _FOLDED.items():
-        if folded := [f"{one.system} ({one.detail})" for one in report.findings if one.state is state]:
+        reasons: dict[str, list[str]] = {}
+        for one in report.findings:
+            if one.state is state:
+                reasons.setdefault(one.detail, []).append(one.system)
+        if folded := [f"{', '.join(systems)} ({reason})" for reason, systems in reasons.items()]:
             yield from wrap(
                 f"{title}: {', '.join(folded)}", width or 10_000, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
             )
@@ -115,4 +119,5 @@ def _summary(report: Report) -> str:
     systems = {one.system for one in report.findings if one.state in _MARKS}
     well = len(systems - {*report.failed, *report.warned})
     numbers = {"well": well, "to look at": len({*report.warned} - {*report.failed}), "failed": len(report.failed)}
-    return f"{', '.join(f'{number} {what}' for what, number in numbers.items() if number)}, in {report.took_ms / 1000:.1f} s"
+    told = ", ".join(f"{number} {what}" for what, number in numbers.items() if number)
+    return f"{told or 'Nothing was looked at'}, in {report.took_ms / 1000:.1f} s"
