@@ -192,11 +192,11 @@ def prune(
         runtime.authorise(done.sessions + done.messages)
         done = pruning.prune(runtime.engine, before, runtime.settings.operator, runtime.console.progress("Sessions", done.sessions))
         runtime.console.end_progress()
-    runtime.console.result(done, lambda: _pruned(done))
+    runtime.console.result(done, lambda: _pruned(done, runtime.options.to_write))
 
 
-def _pruned(done: Pruned) -> Iterator[str]:
-    deed, rest = ("deleted", "") if done.applied else ("would be deleted", " Nothing was; --apply does it.")
+def _pruned(done: Pruned, to_write: str) -> Iterator[str]:
+    deed, rest = ("deleted", "") if done.applied else ("would be deleted", f" Nothing was; {to_write} does it.")
     yield f"{_sessions(done.sessions)} last talked in before {brief(done.before)}, {_messages(done.messages)} {deed}.{rest}"
 
 

@@ -278,7 +278,7 @@ def _show_plan(errand: Errand, some: list[Wanted], found: Audience, most: int | 
     with reading(runtime.engine) as connection:
         planned = campaign.plan(connection, errand.template, some, found, subject)
     runtime.console.result(planned, lambda: _planned(planned))
-    runtime.console.say("Nothing was sent." if most is None else "Nothing was sent; --apply does it.")
+    runtime.console.say("Nothing was sent." if most is None else f"Nothing was sent; {runtime.options.to_write} does it.")
     if most is not None and planned.counts.get(campaign.TO_SEND, 0) > most:
         runtime.console.warn(f"It is more than {most:,}: add --max-recipients {planned.counts[campaign.TO_SEND]}")
 

@@ -63,8 +63,8 @@ def reconcile(
             save(runtime.engine, planned.plan, identity, save_plan)
         result = _apply(runtime, planned, held, max_changes, progress) if apply else work.report(runtime.engine, planned)
         runtime.console.end_progress()
-        saved = f"aura apply {save_plan}" if save_plan else ""
-        runtime.console.result(result, lambda: _told(result, runtime.console.width, apply=apply, saved=saved))
+        repair = f"aura apply {save_plan}" if save_plan else runtime.options.to_write
+        runtime.console.result(result, lambda: _told(result, runtime.console.width, "" if apply else repair))
     if result.left:
         raise typer.Exit(3)
 
@@ -176,8 +176,8 @@ def _progress(runtime: Runtime) -> Progress:
     return Progress(step, runtime.console.say)
 
 
-def _told(result: Reconciliation, width: int | None, *, apply: bool, saved: str = "") -> Iterator[str]:
-    """The drift, a line each (where `width` is too narrow for one, its parts below), and what became of it."""
+def _told(result: Reconciliation, width: int | None, repair: str) -> Iterator[str]:
+    """The drift, a line each (where `width` is too narrow for one, its parts below), and what became of it, or what would `repair` it."""
     for change in result.drift:
         about = change.subscription or (change.after or {}).get("stripe_customer_id") or change.key
         parts = _difference(change.before, change.after)
@@ -192,10 +192,10 @@ def _told(result: Reconciliation, width: int | None, *, apply: bool, saved: str 
     yield f"{_subscriptions(result.remote)} at Stripe, {result.local:,} here: {differences}"
     if found:
         yield "  " + ", ".join(f"{number:,} {kind}" for kind, number in result.counts.items())
-    if apply:
+    if not repair:
         yield f"{result.applied:,} applied, {result.skipped:,} skipped because they had moved, {result.left:,} left."
     elif found:
-        yield f"Nothing was written; repair it with {saved or '--apply'}."
+        yield f"Nothing was written; repair it with {repair}."
 
 
 def _subscriptions(number: int) -> str:

@@ -142,7 +142,7 @@ def replay(
         tried = work.rehearse(_worker(runtime), ids) if diff else ()
         planned = work.Replay.of(list(tried), applied=False) if diff else work.Replay.chosen(found)
         runtime.console.result(planned, lambda: _replayed(runtime, planned, to, tried=diff))
-        runtime.console.say("Nothing was done." if wanted.ids else "Nothing was done; --apply does it.")
+        runtime.console.say("Nothing was done." if wanted.ids else f"Nothing was done; {runtime.options.to_write} does it.")
         return
     if to:
         _send(runtime, to, ids)
@@ -328,11 +328,11 @@ def prune(
         runtime.authorise(done.events + done.attempts + done.effects)
         done = pruning.prune(runtime.engine, old, runtime.settings.operator, runtime.console.progress("Events", done.events))
         runtime.console.end_progress()
-    runtime.console.result(done, lambda: _pruned(done))
+    runtime.console.result(done, lambda: _pruned(done, runtime.options.to_write))
 
 
-def _pruned(done: Pruned) -> Iterator[str]:
-    deed, rest = ("deleted", "") if done.applied else ("would be deleted", " Nothing was; --apply does it.")
+def _pruned(done: Pruned, to_write: str) -> Iterator[str]:
+    deed, rest = ("deleted", "") if done.applied else ("would be deleted", f" Nothing was; {to_write} does it.")
     yield f"{_events(done.events)} from before {brief(done.before)}, {done.attempts:,} tries, {done.effects:,} effects {deed}.{rest}"
 
 
