@@ -14,6 +14,7 @@ import typer
 from aura_cli.errors import AttentionNeeded, UsageError
 from aura_cli.insight.finding import State, System
 from aura_cli.runtime import Options, Runtime
+from aura_cli.words import counted, meant
 
 if TYPE_CHECKING:
     from aura_cli.insight.doctor import Report
@@ -46,8 +47,7 @@ def doctor(
     runtime.console.end_progress()
     runtime.console.result(report, lambda: _lines(report, runtime.console.width or 0))
     if report.failed:
-        number = len(report.failed)
-        named = f"{number} system{'' if number == 1 else 's'} failed: {', '.join(report.failed)}"
+        named = f"{counted(len(report.failed), 'system')} failed: {', '.join(report.failed)}"
         again = f"aura doctor --only {','.join(report.failed)}"
         raise AttentionNeeded(named, f"Look again: {_ours(again, runtime.options)}")
 
@@ -55,10 +55,7 @@ def doctor(
 def _chosen(only: str | None) -> list[System]:
     names = [name.strip() for name in (only or "").split(",") if name.strip()]
     if unknown := [name for name in names if name not in list(System)]:
-        from difflib import get_close_matches
-
-        near = get_close_matches(unknown[0], list(System), 1)
-        raise UsageError(f"No system {', '.join(unknown)}", f"Did you mean {near[0]}?" if near else f"There are: {', '.join(System)}")
+        raise UsageError(f"No system {', '.join(unknown)}", meant(unknown[0], list(System)))
     return [System(name) for name in names]
 
 

@@ -18,8 +18,7 @@ def nobody(connection: Connection, about: Subject, said: Remote, heard: str | Au
         unasked = f", and {', '.join(silent)} could not be asked" if silent else ""
         return NotFoundError(f"Nobody here is known by {about.asked}{unasked}", meant(connection, about.asked) + PEOPLE)
     here = f"No webhook event and no booking here is about {about.asked}"
-    unasked = STRIPE in silent or (isinstance(heard, AuraError) and not isinstance(heard, NotFoundError))
-    if unasked:
+    if STRIPE in silent or (isinstance(heard, AuraError) and not isinstance(heard, NotFoundError)):
         return NotFoundError(f"{here}, and {STRIPE} could not be asked", MISSED)
     named_nobody = heard is None and not about.customers
     return NotFoundError(f"{here}, and {STRIPE} {'names no customer of it' if named_nobody else 'does not know it'}", MISSED)
