@@ -83,7 +83,7 @@ def chosen(connection: Connection, wanted: Filter, *, anew: bool) -> list[str]:
     expired = [identifier for identifier, state in found if state == "expired"]
     if expired and not anew:
         raise AttentionNeeded(
-            f"The key of {counted(len(expired), 'mail')} has expired: whether it was sent is not known here, and it could go out twice",
+            f"{counted(len(expired), 'mail')} with an expired key: nobody here knows whether Resend sent it, so it could arrive twice",
             f"Look at Resend for {expired[0]}; --anew sends them all the same",
         )
     return [identifier for identifier, state in found if state in (*REVIVED, "queued")]
