@@ -245,7 +245,7 @@ def _said(error: ClickException) -> str:
     """Click's message; of an option that it does not know also which of the global ones may be meant."""
     if isinstance(error, NoSuchOption) and not error.possibilities:
         return error.format_message().rstrip(".") + "." + pages.near(error.option_name, [*_FLAGS, "--env", "--env-file"])
-    return error.format_message()
+    return pages.in_numbers(error.format_message())
 
 
 def _usage(error: ClickException) -> str:

@@ -18,6 +18,8 @@ _BLANKS = re.compile(rf"\A{_SPACE}+|{_SPACE}+\Z")
 _QUOTED = re.compile(r"""^(['"`])([\s\S]*)\1$""", re.MULTILINE)
 _DOLLAR = re.compile(r"(?<!\\)\$")
 _REFERENCE = re.compile(r"\$\{?([A-Za-z0-9_]+)(?::-([^}\\]*))?\}?")
+_UNESCAPED = re.compile(rf"(?<!\\){_REFERENCE.pattern}")
+_LITERAL = "\ufdd0"  # what a dollar sign that means itself is meanwhile: no character, so no text holds it
 _MOST_REFERENCES = 1_000
 
 
@@ -47,6 +49,20 @@ def expand(values: Mapping[str, str], outer: Mapping[str, str]) -> dict[str, str
             raise ValueError(f"{name} refers to itself")
         done[name] = text.replace("\\$", "$")
     return done
+
+
+def handed_over(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """`values` expanded by themselves, and the names of those in which a `$NAME` that none of them sets was left as it stands.
+
+    Whoever hands a file over may have written its passwords for a reader that expands nothing. Raises as `expand` does.
+    """
+
+    def kept(found: re.Match[str]) -> str:
+        return found[0] if found[1] in values or found[2] is not None else _LITERAL + found[0][1:]
+
+    marked = {name: _UNESCAPED.sub(kept, text) for name, text in values.items()}
+    done = {name: text.replace(_LITERAL, "$") for name, text in expand(marked, {}).items()}
+    return done, [name for name, text in marked.items() if text != values[name]]
 
 
 def merged(text: str, values: Mapping[str, str]) -> str:

@@ -32,6 +32,12 @@ GLOBAL = {  # as they are written → what they do; app.split_arguments takes th
 EXITS = """Exit codes: 0 done, 1 a bug, 2 usage, 3 attention needed, 4 configuration, 5 not found, 6 conflict, 7 service error,
 8 unreachable, 9 partly failed, 130 and 143 stopped by a signal."""
 _TYPED = {"int": "N", "int range": "N", "float": "NUMBER", "float range": "NUMBER", "str": "TEXT"}  # a type's name → how the help shows it
+_NUMBERS = {  # what Click says → in words
+    re.compile(r"is not a valid int( range)?\."): "is no whole number.",
+    re.compile(r"is not a valid float( range)?\."): "is no number.",
+    re.compile(r"is not in the range x>=(\S+)\."): r"is less than \1.",
+    re.compile(r"is not in the range (\S+)<=x<=(\S+)\."): r"is not between \1 and \2.",
+}
 _EXAMPLE = re.compile(r"\s*\bExample: ")
 _WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 
@@ -102,6 +108,13 @@ def in_plain_words(command: Command) -> None:
     command.short_help = _EXAMPLE.split((command.help or "").partition("\n\n")[0])[0]
     for verb in getattr(command, "commands", {}).values():
         in_plain_words(verb)
+
+
+def in_numbers(message: str) -> str:
+    """Click's message about a number that is none, or out of its range, as a person says it."""
+    for pattern, words in _NUMBERS.items():
+        message = pattern.sub(words, message)
+    return message
 
 
 def near(word: str, known: Sequence[str]) -> str:

@@ -47,6 +47,11 @@ class Options:
     environment: str | None = None
     env_file: str | None = None
 
+    @property
+    def to_write(self) -> str:
+        """What a command that only planned is to be called with, to do it."""
+        return "--apply without -n" if self.dry_run else "--apply"
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)

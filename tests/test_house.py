@@ -15,7 +15,21 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "aura_cli"
 
-FOUNDATION = {"errors", "dotenv", "settings", "console", "paging", "progress", "reporting", "transport", "db", "drift", "audit", "outbox"}
+FOUNDATION = {
+    "errors",
+    "dotenv",
+    "settings",
+    "console",
+    "paging",
+    "progress",
+    "reporting",
+    "transport",
+    "words",
+    "db",
+    "drift",
+    "audit",
+    "outbox",
+}
 CAPABILITIES = {
     "users",
     "subscriptions",
@@ -200,7 +214,7 @@ def test_rooms_have_no_cycles() -> None:
 
 def test_nothing_heavy_at_start() -> None:
     """What the root program and the commands import before they run is light, so that help and completion stay fast."""
-    light = {f"{name}.py" for name in "__init__ __main__ app console dotenv errors pages paging progress runtime settings".split()}
+    light = {f"{name}.py" for name in "__init__ __main__ app console dotenv errors pages paging progress runtime settings words".split()}
     assert not lines(
         (module, one.line, one.module)
         for module in MODULES

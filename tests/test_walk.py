@@ -12,10 +12,11 @@ from urllib.request import urlopen
 
 import pytest
 from typer._click import Command, Context
+from typer._click.exceptions import BadParameter
 
 from aura_cli import errors
 from aura_cli.app import COMMANDS, root, split_arguments
-from aura_cli.pages import GROUPS, examples
+from aura_cli.pages import GROUPS, examples, in_numbers
 from tests.parts.program import Aura
 from tests.parts.sampling import sample
 from tests.test_house import HEAVY
@@ -178,6 +179,24 @@ def test_a_bad_option_is_usage(aura: Aura, words: str) -> None:
     done = aura(*words.split(), "--no-such-option", "--json")
     assert (done.exit, done.out) == (2, "")
     assert json.loads(done.err)["error"]["kind"] == "usage"
+
+
+def test_a_number_that_is_none(aura: Aura) -> None:
+    """Each option that takes a number says so, in words, of what is none and of one out of its range; exit 2."""
+    numbers = [(leaf, one) for leaf in LEAVES.values() for one in leaf.command.params if one.type.name.startswith(("int", "float"))]
+    assert len(numbers) > 20
+    for leaf, one in numbers:
+        for text in ("abc", "-1000000000000"):
+            with pytest.raises(BadParameter) as refused:
+                one.type_cast_value(Context(leaf.command), (text,) * one.nargs if one.nargs != 1 else text)
+            assert re.search(r" is (no|no whole) number\.$| is less than [\d.]+\.$| is not between ", in_numbers(refused.value.message)), (
+                leaf.words
+            )
+            if one.type.name in ("int", "float"):  # without a range
+                break
+    done = aura("users", "list", "--limit", "abc")
+    assert (done.exit, done.out) == (2, "")
+    assert done.err == "Error: Invalid value for '--limit': 'abc' is no whole number.\n  See: aura users list --help\n"
 
 
 @dataclass(frozen=True)

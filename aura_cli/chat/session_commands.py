@@ -13,6 +13,7 @@ from aura_cli.chat.export import ExportFormat
 from aura_cli.console import Format, brief
 from aura_cli.errors import UsageError
 from aura_cli.runtime import Runtime
+from aura_cli.words import counted
 
 if TYPE_CHECKING:
     from aura_cli.chat.pruning import Deleted, Pruned
@@ -163,14 +164,14 @@ def delete(
     if not runtime.options.dry_run:
         titles = ", ".join(f"{one.id[:8]} {one.title!r}" for one in found)
         runtime.bind()
-        runtime.console.confirm(f"Delete {titles} with {_messages(done.messages)}?")
+        runtime.console.confirm(f"Delete {titles} with {counted(done.messages, 'message')}?")
         done = pruning.delete(runtime.engine, found, runtime.settings.operator)
     runtime.console.result(done, lambda: _deleted(done))
 
 
 def _deleted(done: Deleted) -> Iterator[str]:
     deed = "deleted" if done.applied else "would be deleted"
-    yield f"{_sessions(len(done.sessions))} with {_messages(done.messages)} {deed}."
+    yield f"{counted(len(done.sessions), 'session')} with {counted(done.messages, 'message')} {deed}."
 
 
 def prune(
@@ -192,20 +193,13 @@ def prune(
         runtime.authorise(done.sessions + done.messages)
         done = pruning.prune(runtime.engine, before, runtime.settings.operator, runtime.console.progress("Sessions", done.sessions))
         runtime.console.end_progress()
-    runtime.console.result(done, lambda: _pruned(done))
+    runtime.console.result(done, lambda: _pruned(done, runtime.options.to_write))
 
 
-def _pruned(done: Pruned) -> Iterator[str]:
-    deed, rest = ("deleted", "") if done.applied else ("would be deleted", " Nothing was; --apply does it.")
-    yield f"{_sessions(done.sessions)} last talked in before {brief(done.before)}, {_messages(done.messages)} {deed}.{rest}"
-
-
-def _sessions(number: int) -> str:
-    return f"{number:,} session{'' if number == 1 else 's'}"
-
-
-def _messages(number: int) -> str:
-    return f"{number:,} message{'' if number == 1 else 's'}"
+def _pruned(done: Pruned, to_write: str) -> Iterator[str]:
+    deed, rest = ("deleted", "") if done.applied else ("would be deleted", f" Nothing was; {to_write} does it.")
+    what = f"{counted(done.sessions, 'session')} last talked in before {brief(done.before)}, {counted(done.messages, 'message')}"
+    yield f"{what} {deed}.{rest}"
 
 
 def _moment(runtime: Runtime, text: str | None) -> datetime | None:

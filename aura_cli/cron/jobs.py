@@ -7,6 +7,7 @@ from aura_cli.cron import work
 from aura_cli.cron.schedule import Schedule
 from aura_cli.cron.work import Work
 from aura_cli.errors import NotFoundError
+from aura_cli.words import meant
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,4 @@ def find(name: str) -> Job:
     """The job of that name. Raises NotFoundError, naming those that there are, or the one that was meant."""
     if name in JOBS:
         return JOBS[name]
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, JOBS)
-    raise NotFoundError(f"No such job: {name[:40]}", f"Did you mean {near[0]}?" if near else f"There are: {', '.join(JOBS)}")
+    raise NotFoundError(f"No such job: {name[:40]}", meant(name, JOBS))

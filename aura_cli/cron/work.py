@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aura_cli.cron.limit import Limit
 from aura_cli.errors import AttentionNeeded, AuraError, PartialFailure
+from aura_cli.words import counted
 
 if TYPE_CHECKING:
     from sqlalchemy import Column, Engine
@@ -151,7 +152,8 @@ def retry_emails(at: Surroundings, limit: Limit) -> Done:
     counts = {"mails": len(found), **states}
     if not bad:
         return Done(counts)
-    message = f"{sum(bad.values()):,} of {len(found):,} mails were not sent: {', '.join(f'{n:,} {state}' for state, n in bad.items())}"
+    kinds = ", ".join(f"{number:,} {state}" for state, number in bad.items())
+    message = f"{sum(bad.values()):,} of {counted(len(found), 'mail')} not sent: {kinds}"
     return Done(counts, PartialFailure(message, f"Why: aura email log --state {next(iter(bad))}"))
 
 
@@ -227,7 +229,6 @@ def _keeper(at: Surroundings) -> Keeper:
 
 
 def _unrefreshed(done: Refreshed) -> AuraError | None:
-    from aura_cli.insight.finding import counted
 
     if done.failing or done.at_fault:
         hint = "They are tried again; aura integrations list --health failing"

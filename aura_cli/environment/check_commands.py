@@ -140,6 +140,7 @@ def _told(found: Checked, searched: Search, *, everything: bool) -> Iterator[str
         *(("unignored", name, "holds settings, and git does not ignore it: add it to .gitignore") for name in found.unignored),
     ]
     yield from _lines(rows)
+    yield f"Looked for in {', '.join(('the process environment', *map(_with_presence, found.looked_in)))}."
     if found.environment == "sandbox":
         yield "The sandbox's secrets are none: no tracked files were looked at."
     elif searched.root is None:
@@ -167,6 +168,10 @@ def _told_there(found: CheckedThere, targets: Sequence[Target], *, everything: b
 def _lines(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     return (f"  {state:<{widths[0]}}  {name:<{widths[1]}}  {detail}".rstrip() for state, name, detail in rows)
+
+
+def _with_presence(file: str) -> str:
+    return file if Path(file).exists() else f"{file} (not there)"
 
 
 def _with_source(one: Finding) -> str:

@@ -39,9 +39,12 @@ def init(
     path = place(runtime.settings, file)
     if source is not None:
         clients = {name for one in runtime.catalogue.providers.values() if one.client for name in (one.client.id, one.client.secret or "")}
-        values, unknown = given(_read(runtime, source), clients)
-        if unknown:
-            runtime.console.say(f"Left out, because nothing here reads them: {', '.join(unknown)}")
+        handed = given(_read(runtime, source), clients)
+        values = handed.values
+        if handed.unknown:
+            runtime.console.say(f"Left out, because nothing here reads them: {', '.join(handed.unknown)}")
+        if handed.literal:
+            runtime.console.say(f"Taken as it stands, though it holds a $NAME that nothing there sets: {', '.join(handed.literal)}")
     else:
         if not runtime.console.is_attended:
             raise UsageError("Nobody is here to ask", "Hand the settings over: aura init --from FILE, or --from - for standard input")

@@ -83,17 +83,30 @@ def values_of(text: str) -> dict[str, str]:
         raise UsageError(f"The settings cannot be read: {error}") from error
 
 
-def given(text: str, clients: Collection[str]) -> tuple[dict[str, str], list[str]]:
-    """The settings in a text that somebody hands over, and the names in it that nobody here knows.
+@dataclass(frozen=True)
+class Given:
+    """The settings in a text; the names in it that nobody here knows; and those of values whose `$NAME` was taken as it stands."""
+
+    values: dict[str, str]
+    unknown: list[str]
+    literal: list[str]
+
+
+def given(text: str, clients: Collection[str]) -> Given:
+    """The settings in a text that somebody hands over.
 
     Raises UsageError for values that cannot be right; none is told.
     """
-    found = {name: value for name, value in values_of(text).items() if value}
+    try:
+        read, literal = dotenv.handed_over(dotenv.parse(text))
+    except ValueError as error:
+        raise UsageError(f"The settings cannot be read: {error}") from error
+    found = {name: value for name, value in read.items() if value}
     known = {name: value for name, value in found.items() if name in KNOWN or name in clients}
     if wrong := {name: why for name, value in known.items() if (why := wrong_with(name, value))}:
         told = "; ".join(f"{name} {why}" for name, why in wrong.items())
         raise UsageError(f"{len(wrong)} of the settings cannot be right: {told}", "Nothing was written")
-    return known, sorted(found.keys() - known.keys())
+    return Given(known, sorted(found.keys() - known.keys()), [name for name in literal if name in known])
 
 
 def write(path: Path, values: Mapping[str, str], *, dry_run: bool = False) -> Initialised:

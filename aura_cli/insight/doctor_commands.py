@@ -14,6 +14,7 @@ import typer
 from aura_cli.errors import AttentionNeeded, UsageError
 from aura_cli.insight.finding import State, System
 from aura_cli.runtime import Options, Runtime
+from aura_cli.words import counted, meant
 
 if TYPE_CHECKING:
     from aura_cli.insight.doctor import Report
@@ -46,8 +47,7 @@ def doctor(
     runtime.console.end_progress()
     runtime.console.result(report, lambda: _lines(report, runtime.console.width or 0))
     if report.failed:
-        number = len(report.failed)
-        named = f"{number} system{'' if number == 1 else 's'} failed: {', '.join(report.failed)}"
+        named = f"{counted(len(report.failed), 'system')} failed: {', '.join(report.failed)}"
         again = f"aura doctor --only {','.join(report.failed)}"
         raise AttentionNeeded(named, f"Look again: {_ours(again, runtime.options)}")
 
@@ -55,10 +55,7 @@ def doctor(
 def _chosen(only: str | None) -> list[System]:
     names = [name.strip() for name in (only or "").split(",") if name.strip()]
     if unknown := [name for name in names if name not in list(System)]:
-        from difflib import get_close_matches
-
-        near = get_close_matches(unknown[0], list(System), 1)
-        raise UsageError(f"No system {', '.join(unknown)}", f"Did you mean {near[0]}?" if near else f"There are: {', '.join(System)}")
+        raise UsageError(f"No system {', '.join(unknown)}", meant(unknown[0], list(System)))
     return [System(name) for name in names]
 
 
@@ -97,7 +94,11 @@ def _lines(report: Report, width: int) -> Iterator[str]:
                 yield from _line(one.state, system, one.detail, width)
                 yield from [f"{' ' * _INDENT}fix: {one.fix}"] if one.fix else []
     for state, title in _FOLDED.items():
-        if folded := [f"{one.system} ({one.detail})" for one in report.findings if one.state is state]:
+        reasons: dict[str, list[str]] = {}
+        for one in report.findings:
+            if one.state is state:
+                reasons.setdefault(one.detail, []).append(one.system)
+        if folded := [f"{', '.join(systems)} ({reason})" for reason, systems in reasons.items()]:
             yield from wrap(
                 f"{title}: {', '.join(folded)}", width or 10_000, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
             )
@@ -115,4 +116,5 @@ def _summary(report: Report) -> str:
     systems = {one.system for one in report.findings if one.state in _MARKS}
     well = len(systems - {*report.failed, *report.warned})
     numbers = {"well": well, "to look at": len({*report.warned} - {*report.failed}), "failed": len(report.failed)}
-    return f"{', '.join(f'{number} {what}' for what, number in numbers.items() if number)}, in {report.took_ms / 1000:.1f} s"
+    told = ", ".join(f"{number} {what}" for what, number in numbers.items() if number)
+    return f"{told or 'Nothing was looked at'}, in {report.took_ms / 1000:.1f} s"

@@ -13,12 +13,13 @@ from aura_cli.audit.story import Moment
 from aura_cli.db.engine import reading
 from aura_cli.db.shared import token_balances
 from aura_cli.db.types import among, utc_now
-from aura_cli.errors import NotFoundError
+from aura_cli.errors import AuraError
 from aura_cli.insight import remote, subject
 from aura_cli.insight.case import Break, Case
 from aura_cli.insight.links import connections, customer, mail, person, settings, subscription, tokens, webhooks
-from aura_cli.insight.remote import PRIVY, STRIPE, Remote
+from aura_cli.insight.remote import PRIVY, STRIPE
 from aura_cli.insight.subject import Subject
+from aura_cli.insight.unknown import nobody
 from aura_cli.integrations import story as links_made
 from aura_cli.integrations.catalogue import Catalogue
 from aura_cli.mail import story as letters
@@ -88,8 +89,12 @@ def explain(means: Means, asked: str) -> Explained:
         about = subject.find(connection, asked)
         account = settings.mismatches(connection, means.settings)
     skipped = _skipped(means.settings, account)
+    heard: str | AuraError | None = None
     if not about.known and STRIPE not in skipped and about.asked.partition("_")[0] in remote.PLACES:
-        about = _told(means, about)
+        heard = remote.customer_of(means.settings, about.asked)
+        if isinstance(heard, str):  # what nobody here knows Stripe may know: whose it is
+            with reading(means.engine) as connection:
+                about = subject.with_customer(connection, about, heard)
     said = remote.look(means.settings, about, skipped, means.say)
     with reading(means.engine) as connection:
         now = connection.execute(select(utc_now())).scalar_one()
@@ -98,7 +103,7 @@ def explain(means: Means, asked: str) -> Explained:
         moments = sorted({*_here(connection, about), *_outside(case)}, key=lambda moment: (moment.at, moment.source, moment.key))
         found = list(dict.fromkeys(chain.from_iterable(link(case) for link in CHAIN)))
         if not (moments or found or about.people):
-            raise NotFoundError(_unknown(about, said), "aura users list --search TEXT looks for parts of addresses, names and ids")
+            raise nobody(connection, about, said, heard)
         standing = list(_standing(case))
     known = [Known(one.id, one.privy_user_id, one.email, one.stripe_customer_id) for one in about.people]
     verdict, others = (found[0], found[1:]) if found else (None, [])
@@ -121,20 +126,6 @@ def _skipped(configured: Settings, mismatches: dict[str, str]) -> dict[str, str]
         elif bound & mismatches.keys():
             found[name] = "its credentials are of another environment"
     return found
-
-
-def _told(means: Means, about: Subject) -> Subject:
-    """What nobody here knows Stripe may know: whose it is."""
-    answer = remote.customer_of(means.settings, about.asked)
-    if not isinstance(answer, str):
-        return about
-    with reading(means.engine) as connection:
-        return subject.with_customer(connection, about, answer)
-
-
-def _unknown(about: Subject, said: Remote) -> str:
-    silent = ", ".join([*said.away, *(text.partition(" ")[0] for text in said.skipped)])
-    return f"Nobody here is known by {about.asked}" + (f", and {silent} could not be asked" if silent else "")
 
 
 def _here(connection: Connection, about: Subject) -> Iterator[Moment]:

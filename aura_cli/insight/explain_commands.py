@@ -22,7 +22,7 @@ ATTENTION = 3
 def explain(
     ctx: typer.Context,
     anything: str = typer.Argument(
-        ..., metavar="ANYTHING", help="A person (uuid, DID, e-mail, cus_…, sub_…), evt_…, in_…, cs_…, or a mail's id."
+        ..., metavar="ANYTHING", help="A person (uuid, DID, e-mail, cus_…, sub_…), evt_…, in_…, cs_…, ch_…, pi_…, or a mail's id."
     ),
     everything: bool = typer.Option(False, "--all", help="Every moment, not the last 15."),
 ) -> None:

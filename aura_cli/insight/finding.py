@@ -50,11 +50,6 @@ class Finding:
     system: str = ""
 
 
-def counted(number: int, what: str) -> str:
-    """So many of something, `what` being the word for one: `1 event`, `2,000 events`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def ok(name: str, detail: str, latency_ms: int | None = None) -> Finding:
     """It is as it should be."""
     return Finding(name, State.OK, detail, latency_ms=latency_ms)

@@ -18,6 +18,7 @@ from aura_cli.subscriptions.views import Revenue
 from aura_cli.webhooks.metrics import backlog
 from aura_cli.webhooks.stats import ago
 from aura_cli.webhooks.tables import webhook_events
+from aura_cli.words import counted
 
 DAYS = 14
 LATE_SECONDS = 300
@@ -152,22 +153,18 @@ def _attention(found: Status) -> Iterator[Attention]:
     """What somebody should look at, the worst first."""
     events = found.events_open
     if number := events.get("dead"):
-        yield Attention(f"{_counted(number, 'webhook event')} given up", "aura webhooks list --status dead")
+        yield Attention(f"{counted(number, 'webhook event')} given up", "aura webhooks list --status dead")
     if found.lag_seconds > LATE_SECONDS:
         yield Attention(f"webhooks wait for {found.lag_seconds / 60:,.0f} min", "aura webhooks work --once")
     if number := events.get("unmatched"):
-        yield Attention(f"{_counted(number, 'event')} of nobody known here", "aura webhooks list --status unmatched")
+        yield Attention(f"{counted(number, 'event')} of nobody known here", "aura webhooks list --status unmatched")
     if ill := [one.job for one in found.jobs if one.state in ("failed", "killed")]:
         yield Attention(f"job {', '.join(ill)} failed", "aura cron list")
     if number := found.connections_broken.now:
-        yield Attention(f"{_counted(number, 'connection')} broken", "aura integrations list --health needs_consent")
+        yield Attention(f"{counted(number, 'connection')} broken", "aura integrations list --health needs_consent")
     if found.mails_unsent:
         worst = max(found.mails_unsent, key=lambda state: found.mails_unsent[state])
-        yield Attention(f"{_counted(sum(found.mails_unsent.values()), 'mail')} not sent", f"aura email log --state {worst}")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+        yield Attention(f"{counted(sum(found.mails_unsent.values()), 'mail')} not sent", f"aura email log --state {worst}")
 
 
 def lines(found: Status, width: int = 80) -> Iterator[str]:

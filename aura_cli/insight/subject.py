@@ -41,6 +41,11 @@ class Subject:
         return Whom(tuple(one.id for one in self.people), self.customers, self.addresses)
 
     @property
+    def is_of_stripe(self) -> bool:
+        """Whether what was asked for is an id of Stripe's."""
+        return bool(_STRIPES.fullmatch(self.asked))
+
+    @property
     def who(self) -> str:
         """What the person is called in a command: our id, or the only thing that is known."""
         known = [one.id for one in self.people] or [*self.customers] or [*self.addresses]

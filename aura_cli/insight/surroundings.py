@@ -26,6 +26,7 @@ from aura_cli.transport import Service
 T = TypeVar("T")
 DEADLINE = 9.0  # seconds for everything: with the start of the program and its end, 15
 _REQUEST, _DATABASE = 6.0, 7.0  # seconds: without a byte of a service; until a check no longer waits for the database
+OFFLINE = "--offline asks nobody outside this machine"
 ATTEMPTS = 2  # a hiccup is no finding
 
 
@@ -91,7 +92,7 @@ class Database:
         try:
             url = self._url()
             if self._offline and host_of(url, self._libpq) not in LOOPBACK_HOSTS:
-                raise Unseen("offline")
+                raise Unseen(OFFLINE)
             if file := _lacking(url):
                 raise NoDatabase(f"the database is not there: {file}")
             engine, begun = connect(url), monotonic()
@@ -141,7 +142,7 @@ class Surroundings:
     def patience(self) -> float:
         """Seconds without a byte after which a service is given up. Raises Unseen where nothing outside this machine is to be asked."""
         if self.offline:
-            raise Unseen("offline")
+            raise Unseen(OFFLINE)
         return max(0.5, min(_REQUEST, self.left - 1))
 
     def asked(self, service: Service) -> Service:

@@ -15,6 +15,7 @@ from aura_cli.mail.suppression import among_these
 from aura_cli.mail.tables import mails
 from aura_cli.mail.views import Filter, named
 from aura_cli.outbox.tables import outbox
+from aura_cli.words import counted
 
 REVIVED = ("not_configured", "suppressed", "failed", "bounced", "expired")  # states out of which a person may ask again
 
@@ -82,7 +83,7 @@ def chosen(connection: Connection, wanted: Filter, *, anew: bool) -> list[str]:
     expired = [identifier for identifier, state in found if state == "expired"]
     if expired and not anew:
         raise AttentionNeeded(
-            f"Of {len(expired):,} mails the key has expired: whether they were sent is not known here, and they could go out twice",
+            f"{counted(len(expired), 'mail')} with an expired key: nobody here knows whether Resend sent it, so it could arrive twice",
             f"Look at Resend for {expired[0]}; --anew sends them all the same",
         )
     return [identifier for identifier, state in found if state in (*REVIVED, "queued")]

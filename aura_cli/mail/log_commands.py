@@ -11,6 +11,7 @@ import typer
 from aura_cli.console import Format, brief, described
 from aura_cli.errors import AuraError, NotFoundError, PartialFailure, UsageError
 from aura_cli.runtime import Runtime
+from aura_cli.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,8 @@ def log(
     from aura_cli.mail import views
 
     runtime: Runtime = ctx.obj
+    if template:
+        _require_template(template)
     if about:
         with reading(runtime.engine) as connection:
             try:
@@ -76,6 +79,15 @@ def log(
     most = (limit,) if limit is not None else ()
     rows = views.rows(runtime.engine, chosen, limit)
     runtime.console.listing(rows, COLUMNS, form=form, chosen=columns, total=lambda: min((views.count(runtime.engine, chosen), *most)))
+
+
+def _require_template(name: str) -> None:
+    from aura_cli.mail.rendering import find
+
+    try:
+        find(name)
+    except NotFoundError as error:
+        raise UsageError(error.message, error.hint) from None
 
 
 def _moment(runtime: Runtime, since: str | None) -> datetime | None:
@@ -136,7 +148,7 @@ def retry(
         raise halted
     if bad := {name: number for name, number in done.states.items() if name in ("queued", *again.REVIVED)}:
         expired = "; of what has expired nobody knows whether it was sent" if "expired" in bad else ""
-        message = f"{sum(bad.values()):,} of {len(found):,} mails were not sent: {listed(bad)}{expired}"
+        message = f"{sum(bad.values()):,} of {counted(len(found), 'mail')} not sent: {listed(bad)}{expired}"
         raise PartialFailure(message, f"Why: aura email log --state {next(iter(bad))}")
 
 
@@ -169,7 +181,7 @@ def _retried(runtime: Runtime, done: Retried, said: str) -> None:
     from aura_cli.mail.send_commands import listed
 
     def lines() -> Iterator[str]:
-        yield f"{done.mails:,} mails ({listed(done.states)})."
+        yield f"{counted(done.mails, 'mail')} ({listed(done.states)})."
 
     runtime.console.result(done, lines)
     if said:
@@ -237,6 +249,6 @@ def prune(
     apply, now = apply and not runtime.options.dry_run, runtime.clock()
     runtime.bind() if apply else runtime.check_binding()
     done = pruning.prune(runtime.engine, datetime.fromtimestamp(moment(older_than, now), UTC), now, runtime.settings.operator, apply=apply)
-    deed = "were deleted" if apply else "would be deleted"
-    said = f"{done.mails:,} mails, {done.effects:,} outbox rows and {done.events:,} events {deed}."
+    deed = "deleted" if apply else "would be deleted"
+    said = f"{counted(done.mails, 'mail')}, {counted(done.effects, 'outbox row')} and {counted(done.events, 'event')} {deed}."
     runtime.console.result(done, lambda: [said])

@@ -12,6 +12,7 @@ import msgspec
 
 from aura_cli.errors import ConfigurationError, NotFoundError, UsageError
 from aura_cli.mail.variables import Kind, Variable, checked_url
+from aura_cli.words import meant
 
 if TYPE_CHECKING:
     import jinja2
@@ -107,7 +108,7 @@ TEMPLATES: Mapping[str, Template] = MappingProxyType({name: _read(FOLDER / f"{na
 def find(name: str) -> Template:
     """The template of that name. Raises NotFoundError."""
     if name not in TEMPLATES:
-        raise NotFoundError(f"There is no template {name!r}", f"There are {', '.join(TEMPLATES)}")
+        raise NotFoundError(f"There is no template {name!r}", meant(name, TEMPLATES))
     return TEMPLATES[name]
 
 

@@ -10,6 +10,7 @@ import typer
 from aura_cli.console import ROWS_ON_A_TERMINAL
 from aura_cli.errors import AttentionNeeded, AuraError, PartialFailure, ServiceError, UnreachableError, UsageError
 from aura_cli.runtime import Runtime
+from aura_cli.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -251,7 +252,7 @@ def _judge(runtime: Runtime, result: Round, halted: AuraError | None) -> None:
     bad = {state: number for state, number in result.states.items() if state in ("failed", "expired", "queued", "bounced", "complained")}
     if bad:
         hint = f"See them: aura email log{f' --batch {result.batch}' if result.batch else ''} --state {next(iter(bad))}"
-        raise PartialFailure(f"{sum(bad.values()):,} of {result.mails:,} mails were not delivered: {listed(bad)}", hint)
+        raise PartialFailure(f"{sum(bad.values()):,} of {counted(result.mails, 'mail')} not delivered: {listed(bad)}", hint)
 
 
 def listed(counts: Mapping[str, int]) -> str:
@@ -261,11 +262,11 @@ def listed(counts: Mapping[str, int]) -> str:
 
 def _told(result: Round) -> Iterator[str]:
     known = f"; {result.before:,} of them were asked for before" if result.before else ""
-    yield f"{result.mails:,} mails ({listed(result.states)}){known}."
+    yield f"{counted(result.mails, 'mail')} ({listed(result.states)}){known}."
     if result.batch:
         yield f"They are {result.batch}."
     if result.without_address:
-        yield f"{result.without_address:,} people have no address."
+        yield f"{result.without_address:,} without an address."
 
 
 def _show_plan(errand: Errand, some: list[Wanted], found: Audience, most: int | None = None) -> None:
@@ -278,7 +279,7 @@ def _show_plan(errand: Errand, some: list[Wanted], found: Audience, most: int | 
     with reading(runtime.engine) as connection:
         planned = campaign.plan(connection, errand.template, some, found, subject)
     runtime.console.result(planned, lambda: _planned(planned))
-    runtime.console.say("Nothing was sent." if most is None else "Nothing was sent; --apply does it.")
+    runtime.console.say("Nothing was sent." if most is None else f"Nothing was sent; {runtime.options.to_write} does it.")
     if most is not None and planned.counts.get(campaign.TO_SEND, 0) > most:
         runtime.console.warn(f"It is more than {most:,}: add --max-recipients {planned.counts[campaign.TO_SEND]}")
 
@@ -289,6 +290,6 @@ def _planned(planned: Plan) -> Iterator[str]:
         yield f"  {one.address}  {one.state}"
     if len(planned.recipients) > ROWS_ON_A_TERMINAL:
         yield f"  … and {len(planned.recipients) - ROWS_ON_A_TERMINAL:,} more"
-    yield f"{len(planned.recipients):,} recipients ({listed(planned.counts)})."
+    yield f"{counted(len(planned.recipients), 'recipient')} ({listed(planned.counts)})."
     if planned.without_address:
-        yield f"{planned.without_address:,} people have no address."
+        yield f"{planned.without_address:,} without an address."

@@ -10,6 +10,7 @@ import typer
 
 from aura_cli.console import Format, bar, brief, described
 from aura_cli.runtime import Runtime
+from aura_cli.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,8 +64,8 @@ def reconcile(
             save(runtime.engine, planned.plan, identity, save_plan)
         result = _apply(runtime, planned, held, max_changes, progress) if apply else work.report(runtime.engine, planned)
         runtime.console.end_progress()
-        saved = f"aura apply {save_plan}" if save_plan else ""
-        runtime.console.result(result, lambda: _told(result, runtime.console.width, apply=apply, saved=saved))
+        repair = f"aura apply {save_plan}" if save_plan else runtime.options.to_write
+        runtime.console.result(result, lambda: _told(result, runtime.console.width, "" if apply else repair))
     if result.left:
         raise typer.Exit(3)
 
@@ -176,8 +177,8 @@ def _progress(runtime: Runtime) -> Progress:
     return Progress(step, runtime.console.say)
 
 
-def _told(result: Reconciliation, width: int | None, *, apply: bool, saved: str = "") -> Iterator[str]:
-    """The drift, a line each (where `width` is too narrow for one, its parts below), and what became of it."""
+def _told(result: Reconciliation, width: int | None, repair: str) -> Iterator[str]:
+    """The drift, a line each (where `width` is too narrow for one, its parts below), and what became of it, or what would `repair` it."""
     for change in result.drift:
         about = change.subscription or (change.after or {}).get("stripe_customer_id") or change.key
         parts = _difference(change.before, change.after)
@@ -188,18 +189,14 @@ def _told(result: Reconciliation, width: int | None, *, apply: bool, saved: str 
             yield f"{change.kind:<17} {about}"
             yield from (f"  {part}" for part in parts)
     found = sum(result.counts.values())
-    differences = f"{found:,} difference{'' if found == 1 else 's'}." if found else "no drift."
-    yield f"{_subscriptions(result.remote)} at Stripe, {result.local:,} here: {differences}"
+    differences = f"{counted(found, 'difference')}." if found else "no drift."
+    yield f"{counted(result.remote, 'subscription')} at Stripe, {result.local:,} here: {differences}"
     if found:
         yield "  " + ", ".join(f"{number:,} {kind}" for kind, number in result.counts.items())
-    if apply:
+    if not repair:
         yield f"{result.applied:,} applied, {result.skipped:,} skipped because they had moved, {result.left:,} left."
     elif found:
-        yield f"Nothing was written; repair it with {saved or '--apply'}."
-
-
-def _subscriptions(number: int) -> str:
-    return f"{number:,} subscription{'' if number == 1 else 's'}"
+        yield f"Nothing was written; repair it with {repair}."
 
 
 def _difference(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[str]:
@@ -217,15 +214,15 @@ def _short(value: object) -> str:
 
 def _stats_lines(found: Stats) -> Iterator[str]:
     yield "Status (Stripe's)"
-    counted = found.by_stripe_status or found.by_status
-    widest = max(counted.values(), default=1)
-    for status, number in counted.items():
+    numbers = found.by_stripe_status or found.by_status
+    widest = max(numbers.values(), default=1)
+    for status, number in numbers.items():
         yield f"  {status:<20} {number:>8,} {bar(number, widest)}"
     yield "Monthly recurring revenue"
     for revenue in found.revenue:
-        yield f"  {revenue.currency.upper():<20} {revenue.shown:>14} from {_subscriptions(revenue.subscriptions)}"
+        yield f"  {revenue.currency.upper():<20} {revenue.shown:>14} from {counted(revenue.subscriptions, 'subscription')}"
     if found.unseen:
-        yield f"  without {_subscriptions(found.unseen)} never looked at in Stripe: aura subscriptions reconcile"
+        yield f"  without {counted(found.unseen, 'subscription')} never looked at in Stripe: aura subscriptions reconcile"
     yield "Trials ending"
     most = max((ending.trials for ending in found.trials_ending), default=1)
     for ending in found.trials_ending:

@@ -10,6 +10,12 @@ CANDIDATES = 5_000  # of a million addresses so many begin alike at most; looked
 ALIKE = 0.85
 
 
+def meant(connection: Connection, who: str) -> str:
+    """`Did you mean …? ` for a mistyped e-mail address of somebody here; nothing for any other identifier."""
+    found = near(connection, who) if "@" in who else []
+    return f"Did you mean {' or '.join(found)}? " if found else ""
+
+
 def near(connection: Connection, email: str) -> list[str]:
     """At most three addresses that differ from `email` by a slip or two: none in its first two letters, or none in what follows them."""
     wanted, address = email.lower(), func.lower(users.c.email)

@@ -97,7 +97,7 @@ def _tell_merge(runtime: Runtime, found: Merge, done: Applied | None, *, saved: 
         if found.left:
             yield f"  {found.left} at Stripe is left without a user; {found.customer} stays. Move by hand what it still pays for."
         if done is None:
-            yield f"Nothing was written; do it with {f'aura apply {saved}' if saved else '--apply'}."
+            yield f"Nothing was written; do it with {f'aura apply {saved}' if saved else runtime.options.to_write}."
         elif not done.skipped:
             yield f"Merged. Look at the money: aura subscriptions reconcile {found.stays.id}"
 
@@ -161,6 +161,7 @@ def erase(
     planned = erasing.foresee(runtime.engine, runtime.persons, person, runtime.elsewhere)
     if not apply or runtime.options.dry_run:
         runtime.console.result(planned, lambda: _plan_lines(planned))
+        runtime.console.say(f"Nothing was erased; {runtime.options.to_write} does it.")
         return
     if planned.living and not even_subscribed:
         raise ConflictError(

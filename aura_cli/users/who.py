@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from aura_cli.db.shared import subscriptions, users
 from aura_cli.errors import NotFoundError, UsageError
-from aura_cli.users.near import near
+from aura_cli.users.near import meant
 from aura_cli.users.tables import user_aliases
 
 CANDIDATES_SHOWN = 10
@@ -60,10 +60,8 @@ def resolve(connection: Connection, who: str) -> Person:
     if not found and (merged := _merged(form, who)) is not None:
         found = connection.execute(wanted.where(users.c.id.in_(merged))).all()
     if not found:
-        meant = near(connection, who) if form is Form.EMAIL else []
-        instead = f"Did you mean {' or '.join(meant)}? " if meant else ""
         hint = "aura users list --search TEXT looks for parts; aura users sync asks Privy"
-        raise NotFoundError(f"Nobody here is known by {who}", instead + hint)
+        raise NotFoundError(f"Nobody here is known by {who}", meant(connection, who) + hint)
     if len(found) > 1:
         raise UsageError(f"{who} is {_several(found)} people", f"Name one by id: {_listed([row.id for row in found])}")
     return Person(*found[0])

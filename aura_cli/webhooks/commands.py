@@ -12,6 +12,7 @@ from aura_cli.console import ROWS_ON_A_TERMINAL, Format, bar, brief, described
 from aura_cli.errors import AttentionNeeded, PartialFailure, UsageError
 from aura_cli.runtime import Runtime
 from aura_cli.webhooks import serve_commands, stripe_commands
+from aura_cli.words import counted
 
 if TYPE_CHECKING:
     from aura_cli.webhooks.pruning import Pruned
@@ -142,7 +143,7 @@ def replay(
         tried = work.rehearse(_worker(runtime), ids) if diff else ()
         planned = work.Replay.of(list(tried), applied=False) if diff else work.Replay.chosen(found)
         runtime.console.result(planned, lambda: _replayed(runtime, planned, to, tried=diff))
-        runtime.console.say("Nothing was done." if wanted.ids else "Nothing was done; --apply does it.")
+        runtime.console.say("Nothing was done." if wanted.ids else f"Nothing was done; {runtime.options.to_write} does it.")
         return
     if to:
         _send(runtime, to, ids)
@@ -189,12 +190,12 @@ def _replayed(runtime: Runtime, replay: Replay, to: str | None, *, tried: bool =
             yield from (f"  {line}" for line in _changed(change))
     if len(shown) < len(replay.events):
         yield f"… and {len(replay.events) - len(shown):,} more"
-    counted = ", ".join(f"{number:,} {name}" for name, number in replay.counts.items())
-    number = _events(len(replay.events))
+    kinds = ", ".join(f"{number:,} {name}" for name, number in replay.counts.items())
+    number = counted(len(replay.events), "event")
     if replay.applied:
-        yield f"{number} handled again: {counted or 'none'}."
+        yield f"{number} handled again: {kinds or 'none'}."
         return
-    known = f" ({'' if tried else 'now: '}{counted})" if counted else ""
+    known = f" ({'' if tried else 'now: '}{kinds})" if kinds else ""
     yield f"{number} would be {f'sent to {to}' if to else 'handled again'}{known}."
 
 
@@ -271,7 +272,7 @@ def _at_stripe(runtime: Runtime) -> tuple[AtStripe | None, str | None]:
 def _counted(found: Stats) -> Iterator[str]:
     from aura_cli.webhooks.stats import HOURLY, ago
 
-    yield f"{_events(found.received)} since {brief(found.since)}, {found.received_per_hour:,.1f} an hour"
+    yield f"{counted(found.received, 'event')} since {brief(found.since)}, {found.received_per_hour:,.1f} an hour"
     most = max((one.events for one in found.over_time), default=1)
     form = "%m-%d %H:00" if len(found.over_time) <= HOURLY + 1 else "%Y-%m-%d"
     for one in found.over_time if found.received else ():
@@ -283,7 +284,7 @@ def _counted(found: Stats) -> Iterator[str]:
     waits = f"; the oldest that is due has waited {found.lag_seconds:,.1f} s" if found.lag_seconds else ""
     yield f"Not done, whenever it arrived: {left or 'nothing'}{waits}"
     for secret in found.secrets:
-        times = f"{secret.matched:,} time{'' if secret.matched == 1 else 's'}"
+        times = counted(secret.matched, "time")
         last = f"last needed {ago(secret.last_matched_at, found.until)} ago, {times}" if secret.last_matched_at else "not needed so far"
         yield f"Secret {secret.label!r}: {last}" + ("" if secret.configured else "; it is not configured any more")
     forward = found.forwarding
@@ -328,16 +329,13 @@ def prune(
         runtime.authorise(done.events + done.attempts + done.effects)
         done = pruning.prune(runtime.engine, old, runtime.settings.operator, runtime.console.progress("Events", done.events))
         runtime.console.end_progress()
-    runtime.console.result(done, lambda: _pruned(done))
+    runtime.console.result(done, lambda: _pruned(done, runtime.options.to_write))
 
 
-def _pruned(done: Pruned) -> Iterator[str]:
-    deed, rest = ("deleted", "") if done.applied else ("would be deleted", " Nothing was; --apply does it.")
-    yield f"{_events(done.events)} from before {brief(done.before)}, {done.attempts:,} tries, {done.effects:,} effects {deed}.{rest}"
-
-
-def _events(number: int) -> str:
-    return f"{number:,} event{'' if number == 1 else 's'}"
+def _pruned(done: Pruned, to_write: str) -> Iterator[str]:
+    deed, rest = ("deleted", "") if done.applied else ("would be deleted", f" Nothing was; {to_write} does it.")
+    also = f"{done.attempts:,} tries, {done.effects:,} effects"
+    yield f"{counted(done.events, 'event')} from before {brief(done.before)}, {also} {deed}.{rest}"
 
 
 def _moment(runtime: Runtime, text: str | None) -> int | None:

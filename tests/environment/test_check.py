@@ -149,6 +149,14 @@ def test_the_command(aura: Aura) -> None:
     assert listed["STRIPE_WEBHOOK_SECRET"]["state"] == "ok"
 
 
+def test_where_it_looked(aura: Aura) -> None:
+    """The files that count for the environment are named, and which of them are not there; in the sandbox none counts."""
+    (aura.work / ".env.staging").write_text(dotenv_of(COMPLETE))
+    (aura.work / ".env.staging").chmod(0o600)
+    told = aura("env", "check", "--env", "staging").out
+    assert f"\nLooked for in the process environment, {aura.work}/.env.staging.local (not there), {aura.work}/.env.staging.\n" in told
+
+
 def test_a_name_that_is_misspelt(aura: Aura) -> None:
     """What is missing and what nobody reads are brought together; other programs' names are left alone."""
     file = aura.work / ".env.local"

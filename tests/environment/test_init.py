@@ -84,6 +84,24 @@ def test_out_of_another_file(aura: Aura, file: Path) -> None:
     assert expand(parse(text), {}) == {**values, "GITHUB_CLIENT_ID": "an-id", "MINE": "yes"}
 
 
+def test_a_password_with_a_dollar(aura: Aura, file: Path) -> None:
+    """What refers to nothing in what is handed over is no reference: kept, said, and written so that Next.js reads the same."""
+    lines = [
+        "PRIVY_APP_SECRET='privy-pa$word-of-a-test'",
+        "GITHUB_CLIENT_SECRET=$PRIVY_APP_SECRET-$x",
+        "SLACK_CLIENT_SECRET=an-\\$escaped-one",
+    ]
+    done = aura("init", "--from", "-", input="\n".join(lines))
+    assert done.exit == 0, done.err
+    assert "Taken as it stands, though it holds a $NAME that nothing there sets: PRIVY_APP_SECRET, GITHUB_CLIENT_SECRET\n" in done.err
+    assert expand(parse(file.read_text()), {"word": "no", "x": "no"}) == {
+        "PRIVY_APP_SECRET": "privy-pa$word-of-a-test",
+        "GITHUB_CLIENT_SECRET": "privy-pa$word-of-a-test-$x",
+        "SLACK_CLIENT_SECRET": "an-$escaped-one",
+    }
+    assert "PRIVY_APP_SECRET=privy-pa\\$word-of-a-test\n" in file.read_text()
+
+
 def _quoted(value: str) -> str:
     return "`" + value.replace("$", "\\$") + "`"
 

@@ -162,6 +162,14 @@ def test_only_some_systems(aura: Aura, small: Stack) -> None:
     assert "Did you mean stripe?" in wrong.err
 
 
+def test_what_was_left_out_is_told_with_its_reason(aura: Aura, small: Stack) -> None:
+    """Systems that share a reason share its words; where nothing is left that could be looked at, that is said."""
+    told = aura("doctor", "--only", "stripe,vercel", "--offline", env=small.env)
+    left_out, summary = told.out.splitlines()
+    assert (told.exit, left_out) == (0, "Not looked at: stripe, vercel (--offline asks nobody outside this machine)")
+    assert summary.startswith("Nothing was looked at, in ")
+
+
 def test_nothing_is_configured(aura: Aura) -> None:
     """A newcomer: what there is to configure, and no failure; nothing is written, not even a folder."""
     home = aura.work / "no home yet"

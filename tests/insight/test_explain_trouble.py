@@ -11,8 +11,11 @@ from uuid import uuid4
 
 import pytest
 
-from aura_cli.db.engine import writing
+from aura_cli.db.engine import reading, writing
 from aura_cli.db.shared import subscriptions
+from aura_cli.insight.remote import Remote
+from aura_cli.insight.subject import Subject
+from aura_cli.insight.unknown import nobody
 from aura_cli.mail.tables import mails, suppressions
 from aura_cli.sandbox.stripe import billing, records
 from aura_cli.users.tables import user_aliases
@@ -49,6 +52,33 @@ def test_what_nobody_knows(small_desk: Desk, asked: str, code: int) -> None:
     """Unknown 5, malformed 2, and nothing on standard output."""
     done = small_desk("explain", asked)
     assert (done.exit, done.out) == (code, "")
+
+
+def test_a_slip_in_an_address(small_desk: Desk) -> None:
+    """A letter too many leads to whom it may have meant, as everywhere else; one that is like none only to the list."""
+    near = small_desk("explain", "persson1@example.com", PRIVY_APP_SECRET="")
+    assert (near.exit, near.out) == (5, "")
+    assert "Did you mean person1@example.com or person2@example.com? aura users list --search" in near.err
+    assert "Did you mean" not in small_desk("explain", "somebody.else@example.net").err
+
+
+@pytest.mark.parametrize("asked", ["evt_nothing", "in_nothing", "cs_nothing", "pi_nothing", "cus_nothing"])
+def test_an_id_of_stripe_s_that_nobody_knows(small_desk: Desk, asked: str) -> None:
+    """Where it was looked for, and what can help: it is no person, and no list of people has it."""
+    done = small_desk("explain", asked)
+    assert f"No webhook event and no booking here is about {asked}, and Stripe does not know it" in done.err
+    assert "--env NAME" in done.err
+    assert "aura webhooks backfill" in done.err
+    assert "users list" not in done.err
+    unasked = small_desk("explain", asked, STRIPE_SECRET_KEY="")
+    assert asked.startswith("cus_") or f"is about {asked}, and Stripe could not be asked" in unasked.err  # a customer may be anybody's
+
+
+def test_something_at_stripe_that_is_of_nobody(small_desk: Desk) -> None:
+    """Stripe has it and names no customer, as in a product's event."""
+    with reading(small_desk.books.engine) as connection:
+        error = nobody(connection, Subject("evt_of_a_product", known=False), Remote(), None)
+    assert error.message == "No webhook event and no booking here is about evt_of_a_product, and Stripe names no customer of it"
 
 
 def test_services_that_are_away(small_desk: Desk) -> None:

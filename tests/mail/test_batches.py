@@ -26,6 +26,16 @@ def test_it_plans_first(office: Office) -> None:
     assert office.rows == []
 
 
+def test_one_is_one_and_a_slip_is_none(office: Office) -> None:
+    """One mail is told of in the singular; a template that there is not lists nothing, and says which may be meant."""
+    office.people(1)
+    assert "1 recipient (1 to send)." in office(*ALL).out
+    assert office(*ALL, "--apply").out.startswith("1 mail (1 sent).")
+    assert office("log", "--template", "welcome", "--json").json
+    slip = office("log", "--template", "welcom")
+    assert (slip.exit, slip.out, slip.err) == (2, "", "Error: There is no template 'welcom'\n  Did you mean welcome?\n")
+
+
 def test_each_gets_a_mail_of_their_own(office: Office) -> None:
     """By name; a hundred in a request; nobody sees anybody else; the suppressed are skipped, and said."""
     office.people(250)

@@ -5,6 +5,7 @@
 
 import io
 import json
+import os
 import re
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from tests.parts.terminal import on_a_terminal
 FOLDER = Path(__file__).parents[1] / "pictures"
 CUSTOMER = "cus_DZuRSueCyNcE8C"  # whom the sandbox's seed makes, and whose subscription has not arrived
 WIDTH = 100
+_CHARACTER = 12.2  # units of a picture, which rich draws so wide
 TRIES = 5  # on a machine that has much to do answers come late, which the doctor says
 
 
@@ -33,6 +35,11 @@ class Scene:
     words: str
     ends: int
     wrong: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def line(self) -> str:
+        """What is typed, as a shell takes it."""
+        return " ".join([*(f"{name}={value}" for name, value in self.wrong.items()), "aura", self.words])
 
 
 NIGHT = (
@@ -54,13 +61,14 @@ def night(folder: Path) -> Iterator[tuple[Scene, str]]:
         try:
             env = {**aura.environment, **json.loads(process.stdout.readline())["env"], "AURA_OPERATOR": "night", "AURA_PAGER": "cat"}
             env |= {"TERM": "xterm-256color", "COLUMNS": str(WIDTH), "LINES": "60"}
+            env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
             for scene in NIGHT:
                 for _ in range(TRIES):
-                    code, shown = on_a_terminal([sys.executable, "-m", "aura_cli", *scene.words.split()], {**env, **scene.wrong}, aura.work)
+                    code, shown = on_a_terminal(["bash", "-c", scene.line], env, aura.work)
                     if "slow: " not in shown:
                         break
                 assert code == scene.ends, shown
-                yield scene, drawn(f"aura {scene.words}", re.sub(r"/\S*/aura-sandbox-\w+", "/tmp/aura-sandbox", shown))
+                yield scene, drawn(scene.line, re.sub(r"/\S*/aura-sandbox-\w+", "/tmp/aura-sandbox", shown))
         finally:
             process.terminate()
 
@@ -78,6 +86,16 @@ def told(svg: str) -> list[str]:
     """The words of a picture, without numbers, times and bars, which no two nights have alike."""
     texts = [element.text or "" for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
     return re.findall(r"[A-Za-z][A-Za-z_-]+", " ".join(texts))
+
+
+def text(svg: str) -> list[str]:
+    """The lines of a picture as they stood on the terminal."""
+    lines: dict[int, str] = {}
+    for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"):
+        if found := re.search(r"line-(\d+)", element.get("clip-path", "")):
+            number, column = int(found[1]), round(float(element.get("x", "0")) / _CHARACTER)
+            lines[number] = lines.get(number, "").ljust(column) + (element.text or "").replace("\xa0", " ")
+    return [lines.get(number, "").rstrip() for number in range(max(lines) + 1)]
 
 
 if __name__ == "__main__":

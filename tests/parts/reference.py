@@ -3,7 +3,8 @@ the completion scripts and the manual page."""
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from aura_cli.app import root
 from aura_cli.integrations.catalogue import INDEX, index
 from aura_cli.settings import KNOWN, SURROUNDINGS
 from aura_cli.subscriptions.kinds import KINDS
-from tests.parts import completions, manual
+from tests.parts import completions, manual, pictures
 
 _BRACES = str.maketrans("", "", "{}")
 README = Path(__file__).parents[2] / "README.md"
-_SECTION = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_SECTION = re.compile(r"(<!-- generated: (?P<name>[0-9a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def commands() -> Iterator[str]:
@@ -64,9 +65,32 @@ def drift() -> Iterator[str]:
         yield f"| `{kind.name}` | {kind.means} | {deed[kind.deed.name]} |"
 
 
+def night() -> Iterator[str]:
+    """What is typed in the pictures of one night, a line each."""
+    yield "```sh"
+    yield "aura sandbox -- bash"
+    yield from (f"{scene.line:<64}  # exit {scene.ends}" if scene.ends else scene.line for scene in pictures.NIGHT)
+    yield "exit"
+    yield "```"
+
+
+def picture(name: str) -> Iterator[str]:
+    """The words of a picture."""
+    yield "```"
+    yield from pictures.text((pictures.FOLDER / f"{name}.svg").read_text(encoding="utf-8"))
+    yield "```"
+
+
 def written(text: str) -> str:
     """The README's text with its generated sections as the program now has them."""
-    made = {"commands": commands, "exit-codes": exit_codes, "settings": settings, "drift": drift}
+    made: dict[str, Callable[[], Iterator[str]]] = {
+        "commands": commands,
+        "exit-codes": exit_codes,
+        "settings": settings,
+        "drift": drift,
+        "night": night,
+    }
+    made |= {scene.name: partial(picture, scene.name) for scene in pictures.NIGHT}
     return _SECTION.sub(lambda found: found[1] + "\n".join(made[found["name"]]()) + "\n" + found[3], text)
 
 

@@ -51,7 +51,8 @@ def test_a_look_an_apply_a_look(aura: Aura, books: Books) -> None:
     assert {frozenset(change) for change in look.json["drift"]} >= {frozenset({"kind", "subscription", "user", "key", "before", "after"})}
     assert Counter(change["kind"] for change in look.json["drift"]) == look.json["counts"]
     assert look.json["remote"] == sum(len(one.contracts) for one in PEOPLE.people)
-    assert run(aura, books, "subscriptions", "reconcile", "--apply", "-n", "-q").exit == 3
+    planned = run(aura, books, "subscriptions", "reconcile", "--apply", "-n")
+    assert (planned.exit, planned.out.splitlines()[-1]) == (3, "Nothing was written; repair it with --apply without -n.")
     assert books.shared() == before
     done = run(aura, books, "subscriptions", "reconcile", "--apply", "--json")
     assert (done.exit, done.json["applied"], done.json["skipped"], done.json["left"]) == (0, sum(look.json["counts"].values()), 0, 0)

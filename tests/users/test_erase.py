@@ -51,7 +51,7 @@ def test_the_plan_is_what_happens(life: Life) -> None:
     before, bobs = life.counts(), life.traces("bob")
     planned = life("erase", EMAIL, "--json")
     assert planned.exit == 0, planned.err
-    assert life("erase", EMAIL, "-n", "--apply").exit == 0
+    assert "Nothing was erased; --apply without -n does it." in life("erase", EMAIL, "-n", "--apply").err
     assert life.counts() == before
     assert planned.json["connections"] == ["github"]
     assert (planned.json["customers"], planned.json["dids"], planned.json["pseudonym"]) == ([CUSTOMER], [DID], True)

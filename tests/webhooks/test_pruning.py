@@ -108,7 +108,8 @@ def test_the_command(operated: Operated) -> None:
     planned, applied = operated("prune"), operated("prune", "--apply", "-n")
     assert (planned.exit, applied.exit) == (0, 0)
     assert "2 events" in planned.out
-    assert "--apply does it" in planned.out
+    assert "Nothing was; --apply does it." in planned.out
+    assert "Nothing was; --apply without -n does it." in applied.out
     assert set(operated.states()) == {"evt_0", "evt_1", "evt_2"}
     done = operated("prune", "--older-than", "60d", "--apply", "--json")
     assert (done.exit, sorted(done.json)) == (0, ["applied", "attempts", "before", "effects", "events"])

@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine
 
 from aura_cli.db.engine import reading
-from aura_cli.insight.finding import Finding, counted, fail, ok, warn
+from aura_cli.insight.finding import Finding, fail, ok, warn
 from aura_cli.insight.surroundings import Surroundings
 from aura_cli.integrations.catalogue import Catalogue
 from aura_cli.integrations.spool import DRAFT, FOLDER
 from aura_cli.integrations.state import Health, scan
 from aura_cli.integrations.strikes import stopped
 from aura_cli.vault.keyring import KeyRing
+from aura_cli.words import counted
 
 SOON, LATE = timedelta(days=7), timedelta(hours=1)
 _SECONDS = 2.0  # that are left over when the look ends

@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 
-from aura_cli.insight.finding import Finding, counted, fail, ok, warn
+from aura_cli.insight.finding import Finding, fail, ok, warn
 from aura_cli.insight.surroundings import ATTEMPTS, Surroundings
+from aura_cli.words import counted
 
 ADDRESSES = ("NEXT_PUBLIC_APP_URL", "AURA_PUBLIC_URL")
 WARN_DAYS, FAIL_DAYS = 14, 3  # what renews itself does so a month before

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Engine, select
 
 from aura_cli.db.engine import reading
-from aura_cli.insight.finding import Finding, absent, counted, fail, ok, warn
+from aura_cli.insight.finding import Finding, absent, fail, ok, warn
 from aura_cli.insight.surroundings import Surroundings
 from aura_cli.vault.keyring import CURRENT, FALLBACK, NAME, KeyRing
 from aura_cli.vault.rotation import latest
 from aura_cli.vault.walk import PLAINTEXT, UNREADABLE, Tally, read, state_of
+from aura_cli.words import counted
 
 _BATCH = 1_000
 _SECONDS = 2.0  # that are left over when the walk ends

@@ -6,11 +6,12 @@ from pathlib import Path
 from aura_cli.environment.deployed import State, compare, is_of
 from aura_cli.environment.vercel import Target, Variable, project, service, variables
 from aura_cli.errors import ConfigurationError
-from aura_cli.insight.finding import Finding, System, absent, counted, fail, ok
+from aura_cli.insight.finding import Finding, System, absent, fail, ok
 from aura_cli.insight.pages import PAGES
 from aura_cli.insight.surroundings import Surroundings, timed
 from aura_cli.settings import Settings
 from aura_cli.vault.keyring import NAME as ENCRYPTION_KEY
+from aura_cli.words import counted
 
 _WRONG = frozenset({State.MISSING, State.MALFORMED, State.INCONSISTENT})
 

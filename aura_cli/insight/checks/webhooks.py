@@ -10,7 +10,7 @@ from aura_cli.analytics.effects import KIND as ANALYTICS
 from aura_cli.db.engine import reading
 from aura_cli.db.types import moved_by, utc_now
 from aura_cli.errors import AuraError
-from aura_cli.insight.finding import Finding, absent, counted, fail, ok, warn
+from aura_cli.insight.finding import Finding, absent, fail, ok, warn
 from aura_cli.insight.surroundings import Surroundings, Unseen
 from aura_cli.mail.asking import MAIL
 from aura_cli.outbox.tables import outbox
@@ -20,6 +20,7 @@ from aura_cli.webhooks.deeds import FORWARD
 from aura_cli.webhooks.forwarding import SETTING as FORWARD_URL
 from aura_cli.webhooks.signature import secrets_of
 from aura_cli.webhooks.stats import Stats, ago, at_stripe, silence, stats
+from aura_cli.words import counted
 
 LATE = timedelta(minutes=15)  # a worker looks every few seconds
 WORK = "aura webhooks work"
