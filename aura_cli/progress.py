@@ -75,7 +75,7 @@ def lasting(seconds: float) -> str:
     return f"{seconds / 3600:.0f} h"
 
 
-def counted(items: Iterable[Item], tick: Callable[[int], None]) -> Iterator[Item]:
+def ticking(items: Iterable[Item], tick: Callable[[int], None]) -> Iterator[Item]:
     """The items as they are, and a `tick` after each."""
     for number, item in enumerate(items, 1):
         yield item

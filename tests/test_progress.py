@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from aura_cli.progress import Line, Progress, counted, lasting, told
+from aura_cli.progress import Line, Progress, lasting, ticking, told
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,6 @@ def test_the_line_fits_and_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_counting_changes_nothing() -> None:
     """What is counted comes as it is, one by one, and each is told of once it was used."""
     heard: list[int] = []
-    for number, item in enumerate(counted(iter("abc"), heard.append)):
+    for number, item in enumerate(ticking(iter("abc"), heard.append)):
         assert (item, heard) == ("abc"[number], [*range(1, number + 1)])
     assert heard == [1, 2, 3]

@@ -171,7 +171,7 @@ def backfill_webhooks(at: Surroundings, limit: Limit) -> Done:
     counts, left = _numbers(done, "scanned", "stored", "known", "unreadable"), None
     hint = "What they changed shows in: aura subscriptions reconcile"
     if done.unreadable:
-        left = AttentionNeeded(f"{done.unreadable:,} events could not be read", hint)
+        left = AttentionNeeded(f"{counted(done.unreadable, 'event')} could not be read", hint)
     if not done.complete:
         left = AttentionNeeded("The last backfill is longer ago than Stripe keeps events, 30 days", hint)
     return Done(counts, left)

@@ -10,8 +10,9 @@ import typer
 
 from aura_cli.console import Format, described
 from aura_cli.errors import AttentionNeeded, NotFoundError, PartialFailure, UsageError
-from aura_cli.progress import counted
+from aura_cli.progress import ticking
 from aura_cli.runtime import Runtime
+from aura_cli.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +105,7 @@ def verify(
     checker = Checker(runtime.engine, runtime.wire, runtime.settings, runtime.vault, runtime.settings.operator, runtime.clock)
     some = list(_desk(runtime).seen(chosen))
     asked = checker.check(some, dry_run=dry_run)
-    found = [checked for _, checked in counted(asked, runtime.console.progress("Connections", len(some)))]
+    found = [checked for _, checked in ticking(asked, runtime.console.progress("Connections", len(some)))]
     runtime.console.end_progress()
     if not some and who:
         raise NotFoundError(f"{who} has no such connection", "aura integrations list shows what there is")
@@ -184,7 +185,7 @@ def _told(result: Refreshed) -> Iterator[str]:
 
 def _attend(result: Refreshed) -> None:
     if result.needs_a_person:
-        parts = [f"{result.needs_consent:,} connections have to be connected anew"] if result.needs_consent else []
+        parts = [f"{counted(result.needs_consent, 'connection')} must be connected anew"] if result.needs_consent else []
         parts += [f"{result.unreadable:,} cannot be opened"] if result.unreadable else []
         parts += [f"{', '.join(result.stopped_providers)} is misconfigured or down"] if result.stopped_providers else []
         raise AttentionNeeded("; ".join(parts), "aura integrations list --health needs_consent; aura keys status")

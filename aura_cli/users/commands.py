@@ -12,7 +12,7 @@ import typer
 
 from aura_cli.console import Format, brief
 from aura_cli.errors import AttentionNeeded, PartialFailure, UsageError
-from aura_cli.progress import counted
+from aura_cli.progress import ticking
 from aura_cli.runtime import Runtime
 from aura_cli.users import people_commands
 
@@ -232,7 +232,7 @@ def export(
         console.listing(rows, columns, form=how, chosen=",".join(columns))
         return
     with private_file(Path(out)) as file:
-        some = counted(rows, console.progress("Users written"))
+        some = ticking(rows, console.progress("Users written"))
         replace(console, out=file).listing(some, columns, form=how, chosen=",".join(columns))
     console.end_progress()
     console.say(f"Written to {out}")

@@ -98,7 +98,7 @@ def _shown(found: Shown) -> Iterator[str]:
             yield from (f"  {line}" for line in _changed(change))
     for effect in found.effects:
         trouble = f" ({effect.error})" if effect.error else ""
-        yield f"\n{effect.kind} {effect.key}: {effect.state} after {effect.attempts} tries{trouble}"
+        yield f"\n{effect.kind} {effect.key}: {effect.state} after {counted(effect.attempts, 'attempt')}{trouble}"
     yield ""
     yield json.dumps(found.payload, indent=2, ensure_ascii=False)
 

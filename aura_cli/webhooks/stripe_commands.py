@@ -12,6 +12,7 @@ import typer
 from aura_cli.console import Format, cell, dump, harmless
 from aura_cli.errors import AttentionNeeded, ConfigurationError, UsageError
 from aura_cli.runtime import Runtime
+from aura_cli.words import counted
 
 if TYPE_CHECKING:
     from aura_cli.webhooks.backfill import Backfill
@@ -77,7 +78,9 @@ def backfill(
         hint = "What is older shows in the objects alone: aura subscriptions reconcile --apply"
         raise AttentionNeeded("Stripe keeps events for 30 days, and more was asked for", hint)
     if done.unreadable:
-        raise AttentionNeeded(f"{done.unreadable:,} events could not be read", "aura subscriptions reconcile shows what they changed")
+        raise AttentionNeeded(
+            f"{counted(done.unreadable, 'event')} could not be read", "aura subscriptions reconcile shows what they changed"
+        )
 
 
 def _filled(done: Backfill) -> Iterator[str]:
