@@ -70,8 +70,12 @@ def log(
         with reading(runtime.engine) as connection:
             try:
                 story = views.story(connection, about)
-            except (UsageError, NotFoundError):
+            except NotFoundError:
                 story = None
+            except UsageError:
+                story = None
+                if "@" not in about and not views.count(runtime.engine, views.Filter(about)):
+                    raise
         if story:
             runtime.console.result(story, lambda: _story(story), asked=True)
             return

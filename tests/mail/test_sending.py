@@ -371,7 +371,7 @@ def test_other_effects_are_left_alone(office: Office) -> None:
 
 
 def test_what_a_log_shows(office: Office) -> None:
-    """A list, one in full, by address and by person; nothing sent and unknown ids are an empty list."""
+    """A list, one in full, by address and by person; who was sent nothing has an empty list, and what is no id is a mistake."""
     office.people(1)
     office("send", "welcome", "--user", user_id(1))
     office(*WELCOME)
@@ -384,4 +384,7 @@ def test_what_a_log_shows(office: Office) -> None:
     assert (story["mail"]["id"], story["attempts"], story["data"]) == (rows[0]["id"], 1, {})
     assert "attempts" in office("log", rows[0]["id"]).out
     assert office("log", user_id(7), "--json").json == []
+    assert office("log", rows[0]["resend_id"], "--json").json != []
+    slip = office("log", "minna")
+    assert (slip.exit, "'minna' is no mail's id" in slip.err) == (2, True)
     assert len(office("log", "--since", "1h", "--template", "welcome", "--json").json) == 2
