@@ -138,7 +138,7 @@ def test_stays_erased(life: Life) -> None:
     life("work", "--once", group="webhooks")
     reconciled = life("reconcile", "--apply", "--json", group="subscriptions")
     assert reconciled.exit == 3, reconciled.err
-    assert [(one["kind"], one["before"]["why"]) for one in reconciled.json["drift"]] == [("ambiguous_link", "nobody matches")]
+    assert [(one["kind"], one["before"]["why"]) for one in reconciled.json["drift"]] == [("ambiguous_link", "the person was erased")]
     assert life.value("SELECT count(*) FROM users") == people
     assert life.value("SELECT count(*) FROM users WHERE stripe_customer_id = :customer", customer=CUSTOMER) == 0
     assert life.traces(*WORDS) == {}
@@ -168,7 +168,7 @@ def test_a_customer_that_nobody_knew(life: Life, tmp_path: Path) -> None:
     applied = life.aura("apply", str(plan), "--json", env=life.env)
     assert (applied.exit, applied.json["applied"]) == (3, 0)
     found = life("reconcile", "--apply", "--json", group="subscriptions").json["drift"]
-    assert [(one["kind"], one["before"]["why"]) for one in found] == [("ambiguous_link", "nobody matches")]
+    assert [(one["kind"], one["before"]["why"]) for one in found] == [("ambiguous_link", "the person was erased")]
     assert life("backfill", group="webhooks").exit == 0
     life("work", "--once", group="webhooks")
     linked = "SELECT count(*) FROM users WHERE stripe_customer_id = :customer"
