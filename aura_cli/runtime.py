@@ -312,15 +312,15 @@ class Runtime:
     @property
     def elsewhere(self) -> Elsewhere:
         """What other rooms do when somebody is erased."""
-        from aura_cli.integrations.persons import revoke_all
+        from aura_cli.integrations.persons import require_loose, revoke_all
         from aura_cli.integrations.revoke import Ender
         from aura_cli.subscriptions import customers, persons
         from aura_cli.users.erasing import Elsewhere
 
         def revoke(person: Person) -> tuple[int, int]:
-            return revoke_all(Ender(self.engine, self.vault, self.catalogue, self.wire, self.settings, self.clock), person.id)
+            return revoke_all(Ender(self.engine, self.vault, self.catalogue, self.wire, self.settings, self.clock), person)
 
-        return Elsewhere(customers.of, persons.living, persons.end, revoke)
+        return Elsewhere(customers.of, persons.living, persons.end, revoke, require_loose)
 
     def kinds(self) -> dict[str, Any]:
         """Every kind of drift that any room can repair, by name: what `aura apply` may find in a plan."""

@@ -24,11 +24,12 @@ from aura_cli.integrations import story as links_made
 from aura_cli.integrations.catalogue import Catalogue
 from aura_cli.mail import story as letters
 from aura_cli.settings import Settings
+from aura_cli.subscriptions import customers
 from aura_cli.subscriptions import story as money
 from aura_cli.subscriptions.stripe import time_of
 from aura_cli.subscriptions.views import DECIMALS
+from aura_cli.users import departed
 from aura_cli.users import story as people
-from aura_cli.users.departed import ERASED
 from aura_cli.vault.keyring import KeyRing
 from aura_cli.webhooks import story as deliveries
 
@@ -58,6 +59,7 @@ class Known:
 class Explained:
     """`verdict` is the first broken link (None: all are whole), `others` those behind it; `standing` says what the person has.
 
+    `erased`: ids, logins and customers among them of a person who was erased.
     `away`: who could not be asked, and why. `timeline` is everything that happened, the oldest first.
     """
 
@@ -65,6 +67,7 @@ class Explained:
     people: list[Known]
     customers: list[str]
     addresses: list[str]
+    erased: list[str]
     verdict: Break | None
     others: list[Break]
     standing: list[str]
@@ -102,13 +105,14 @@ def explain(means: Means, asked: str) -> Explained:
         case = Case(connection, means.settings, about, said, means.vault, means.catalogue, now, trusts)
         moments = sorted({*_here(connection, about), *_outside(case)}, key=lambda moment: (moment.at, moment.source, moment.key))
         found = list(dict.fromkeys(chain.from_iterable(link(case) for link in CHAIN)))
-        if not (moments or found or about.people):
+        gone = _erased(case)
+        if not (moments or found or about.people or gone):
             raise nobody(connection, about, said, heard)
-        standing = list(_standing(case))
+        standing = [f"{one} is of a person who was erased" for one in gone if one not in case.users] + list(_standing(case))
     known = [Known(one.id, one.privy_user_id, one.email, one.stripe_customer_id) for one in about.people]
     verdict, others = (found[0], found[1:]) if found else (None, [])
     away = [*said.skipped, *(error.message for error in said.away.values())]
-    return Explained(about.asked, known, [*about.customers], [*about.addresses], verdict, others, standing, away, moments)
+    return Explained(about.asked, known, [*about.customers], [*about.addresses], gone, verdict, others, standing, away, moments)
 
 
 _OF_STRIPE = {"stripe_mode", "stripe_account"}
@@ -126,6 +130,14 @@ def _skipped(configured: Settings, mismatches: dict[str, str]) -> dict[str, str]
         elif bound & mismatches.keys():
             found[name] = "its credentials are of another environment"
     return found
+
+
+def _erased(case: Case) -> list[str]:
+    """What the subject is known by that was an erased person's, and is nobody's since."""
+    dids = {*(case.remote.people or ()), *([case.subject.asked] if case.subject.asked.startswith("did:") else ())}
+    rows = [one.id for one in case.subject.people if one.privy_user_id.startswith(departed.ERASED)]
+    logins, of_stripe = departed.erased_logins(case.connection, dids), customers.erased(case.connection, case.subject.customers)
+    return [*rows, *sorted(logins), *sorted(of_stripe)]
 
 
 def _here(connection: Connection, about: Subject) -> Iterator[Moment]:
@@ -171,7 +183,7 @@ def _standing(case: Case) -> Iterator[str]:
     """What the people have now: access, or why not, and tokens."""
     b = token_balances.c
     held = dict(case.connection.execute(select(b.user_id, b.balance).where(among(b.user_id, case.users))).all())
-    gone = {one.id for one in case.subject.people if one.privy_user_id.startswith(ERASED)}
+    gone = {one.id for one in case.subject.people if one.privy_user_id.startswith(departed.ERASED)}
     for user in case.users:
         rows = [row for row in case.rows.values() if row.user_id == user]
         newest = max(rows, key=lambda row: row.created_at, default=None)

@@ -45,6 +45,8 @@ def _lines(found: Explained, most: int | None, width: int | None) -> Iterator[st
     if found.verdict:
         yield f"BROKEN  {found.verdict.link}: {found.verdict.what}"
         yield f"Repair  {found.verdict.fix}"
+    elif found.erased and all(one.id in found.erased for one in found.people):
+        yield "ERASED  Nothing is left here but what the payments need, and Stripe bills nothing that is known of."
     else:
         yield "WHOLE   No link is broken."
     for one in found.others:

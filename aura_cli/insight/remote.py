@@ -152,6 +152,8 @@ def _lists(service: Service, customer: str) -> tuple[list[Facts], list[Session],
 def _named(service: Service, subject: Subject) -> list[Customer]:
     """Customers whose metadata or address names the person; none where the account has no search."""
     clauses = [f"metadata['userId']:'{one.id}'" for one in subject.people[:2]]
+    if subject.asked.startswith("did:") and not subject.people:
+        clauses.append(f"metadata['privyUserId']:'{_quoted(subject.asked)}'")
     clauses += [f"email:'{_quoted(address)}'" for address in subject.addresses[:2]]
     if not clauses:
         return []

@@ -14,7 +14,7 @@ from aura_cli.mail.tables import mails
 from aura_cli.subscriptions.customers import of
 from aura_cli.subscriptions.tables import customer_links, grants, subscription_states
 from aura_cli.users.holdings import addresses
-from aura_cli.users.tables import privy_users, user_aliases
+from aura_cli.users.tables import other_customers, privy_users, user_aliases
 from aura_cli.users.who import Form, Person
 from aura_cli.webhooks.tables import webhook_events
 
@@ -103,7 +103,7 @@ def completed(connection: Connection, subject: Subject) -> Subject:
 def _of_stripe(connection: Connection, asked: str) -> Subject:
     kind = asked.partition("_")[0]
     if kind == "cus":
-        return completed(connection, Subject(asked, owners(connection, asked), (asked,)))
+        return completed(connection, Subject(asked, owners(connection, asked) or people(connection, left(asked)), (asked,)))
     e, state = webhook_events.c, subscription_states.c
     heard = connection.execute(select(e.customer).where(e.id == asked if kind == "evt" else e.object == asked)).scalars().all()
     seen = connection.execute(select(state.customer).where(state.subscription == asked)).scalars() if kind == "sub" else ()
@@ -138,6 +138,11 @@ def owners(connection: Connection, customer: str) -> tuple[Person, ...]:
         return found
     linked = select(customer_links.c.user_id).where(customer_links.c.customer == customer)
     return people(connection, users.c.id.in_(linked) & users.c.stripe_customer_id.is_(None))
+
+
+def left(customer: str) -> ColumnElement[bool]:
+    """Over `users`: whom a merge left a customer to, beside the one in their row."""
+    return users.c.id.in_(select(other_customers.c.user_id).where(other_customers.c.customer == customer))
 
 
 def people(connection: Connection, which: ColumnElement[bool]) -> tuple[Person, ...]:

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 
-from sqlalchemy import ColumnElement, Connection, Table, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from aura_cli.db.engine import reading
 from aura_cli.db.shared import integrations
-from aura_cli.integrations import spool, unstored
+from aura_cli.integrations import revoke, spool, unstored
 from aura_cli.integrations.revoke import Disconnected, Ender
 from aura_cli.integrations.state import Seen, scan
 from aura_cli.integrations.tables import connect_links, connections, granted, revocations
-from aura_cli.users.holdings import Holding, Row, erased, of_user, taken
+from aura_cli.users.holdings import Holding, Row, erased, ids, of_user, taken
 from aura_cli.users.who import Person
 from aura_cli.vault.tables import reseals
 
@@ -50,24 +50,34 @@ def erase(connection: Connection, person: Person) -> Mapping[str, int]:
     return erased(connection, person, ERASED)
 
 
-def revoke_all(ender: Ender, user_id: str) -> tuple[int, int]:
-    """End everything that somebody is connected with, at its provider, here, and in this machine's spool.
+def require_loose(connection: Connection, person: Person) -> None:
+    """Raises ConflictError where rows of a table that nobody here knows would keep one of their connections from being deleted."""
+    revoke.require_loose(connection, integrations.c.user_id == person.id)
 
-    Returns how many were revoked, and how many are still to be, which `Ender.retry` goes on with. Raises ConfigurationError where no key
-    is there to seal those with, ConflictError where one is being refreshed at this moment: running it again goes on.
+
+def revoke_all(ender: Ender, person: Person) -> tuple[int, int]:
+    """End everything that somebody is connected with, at its provider, here, and in this machine's files.
+
+    Returns how many were revoked, and how many are still to be, by an earlier try, too: `Ender.retry` goes on with those. Raises
+    ConfigurationError where no key is there to seal those with, ConflictError where one is being refreshed at this moment: running it
+    again goes on.
     """
     ended: list[Disconnected] = []
-    older = _connected(ender, user_id, older=True)
-    while seen := _connected(ender, user_id):  # what somebody connects meanwhile, too
+    older = _connected(ender, person.id, older=True)
+    while seen := _connected(ender, person.id):  # what somebody connects meanwhile, too
         ender.vault.require_sealing()
         ended += [ender.end(one) for one in seen]
     home = ender.settings.home
-    left = [*(home / unstored.FOLDER).glob(f"*-{user_id}")]
+    r = revocations.c
+    with reading(ender.engine) as connection:
+        known_as = ids(connection, person)
+        waiting = connection.execute(select(func.count(r.provider.distinct())).where(r.user_id == person.id)).scalar_one()
+    left = [path for one in known_as for path in (home / unstored.FOLDER).glob(f"*-{one}*")]
     for id_ in (*(one.id for one in ended), *(one.read.id for one in older)):
         left += (home / spool.FOLDER).glob(f"{id_}-*")
     for path in left:
         path.unlink(missing_ok=True)
-    return sum(one.revoked == "yes" for one in ended), sum(one.revoked == "no" for one in ended)
+    return sum(one.revoked == "yes" for one in ended), waiting
 
 
 def _connected(ender: Ender, user_id: str, *, older: bool = False) -> list[Seen]:

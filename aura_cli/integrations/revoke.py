@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, select
 
 from aura_cli.audit.log import Notice, record, tell_customers
 from aura_cli.db.engine import reading, writing
@@ -26,6 +26,7 @@ from aura_cli.integrations.tables import connections, granted, revocations
 from aura_cli.integrations.verify import accepted
 from aura_cli.integrations.wire import Wire
 from aura_cli.settings import Settings
+from aura_cli.users import dependents
 from aura_cli.vault.keyring import KeyRing
 from aura_cli.vault.sealing import Unreadable
 
@@ -60,7 +61,8 @@ class Ender:
     def end(self, one: Seen) -> Disconnected:
         """Revoke and delete one connection, and older rows of the same kind, each of which has tokens of its own.
 
-        Raises ConflictError where somebody refreshes it, whose new tokens would outlive it, or connected it anew: what is new stays.
+        Raises ConflictError where somebody refreshes it, whose new tokens would outlive it, or connected it anew: what is new stays;
+        and where rows of a table that nobody here knows hold it, before anything is revoked.
         """
         owner = identity()
         if not hold(self.engine, one, owner):
@@ -76,6 +78,7 @@ class Ender:
         with reading(self.engine) as connection:
             _require_unchanged(one, find_by_id(connection, self.vault, one.read.id))
             copies = [one, *scan(connection, self.vault, self.catalogue, *same, older=True)]
+            require_loose(connection, among(integrations.c.id, [copy.read.id for copy in copies]))
         tried = [(copy, *self.revoke(copy)) for copy in copies]
         revoked = next(answer for answer in ("no", "yes", "not offered") if answer in {said for _, said, _ in tried})
         error = next((error for _, _, error in tried if error is not None), None)
@@ -176,6 +179,15 @@ class Ender:
 def _require_unchanged(one: Seen, now: Opened | None) -> None:
     if now is not None and not same_secrets(one.read, now):
         raise ConflictError("It was changed meanwhile", "Nothing was deleted; look at it, and run this again")
+
+
+def require_loose(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Raises ConflictError, with the table's name, where rows that a database would not delete along name one of these connections."""
+    for rows in dependents.Catalogue(connection).naming(integrations, which):
+        goes_on = rows.link.on_delete in dependents.GO_ON
+        if not goes_on and connection.execute(select(1).select_from(rows.table).where(rows.condition).limit(1)).first():
+            hint = "Nothing was revoked; delete those rows first, or let them name no connection"
+            raise ConflictError(f"Rows of the table {rows.link.name} forbid that the connection which they name goes", hint)
 
 
 def revocation(one: Seen) -> Request | None:

@@ -29,7 +29,7 @@ from aura_cli.subscriptions.compare import REMOTE, Scope, nearest, on_side
 from aura_cli.subscriptions.stripe import ENDED
 from aura_cli.subscriptions.tables import staged_customers
 from aura_cli.subscriptions.tables import staged_subscriptions as remote
-from aura_cli.users.departed import is_somebody
+from aura_cli.users.departed import ERASED, is_somebody
 from aura_cli.users.tables import privy_users, user_aliases
 
 
@@ -101,8 +101,10 @@ def ambiguous_link(scope: Scope, plan_id: str) -> Select[Any]:
     found = _matches(scope)
     matching = select(func.count()).where(found.c.id == c.id).scalar_subquery()
     planned = select(field("after", "stripe_customer_id")).where(plan_rows.c.plan_id == plan_id, plan_rows.c.kind == "unknown_customer")
+    erased = select(1).where(users.c.id == cast(c.user_reference, users.c.id.type), ~is_somebody()).correlate(staged_customers).exists()
     why = case(
         (c.deleted, "deleted at Stripe"),
+        (and_(matching == 0, or_(c.privy_reference == ERASED, erased)), "the person was erased"),
         (matching == 0, "nobody matches"),
         (matching == 1, "the user has another customer"),
         else_="several users match",

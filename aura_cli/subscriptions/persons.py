@@ -1,12 +1,13 @@
 """What is kept of one person's money: it stays when they are erased, on a user without a name, because accounts have to add up."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, Text, and_, func, literal, or_, select
 
 from aura_cli.db.shared import subscriptions, token_balances, token_top_ups
 from aura_cli.db.types import among, utc_now
 from aura_cli.subscriptions.customers import of
+from aura_cli.subscriptions.stripe import ENDED
 from aura_cli.subscriptions.tables import customer_links, grants, staged_customers, subscription_states
 from aura_cli.users.holdings import Holding, Row, erased, of_user, taken
 from aura_cli.users.tables import other_customers
@@ -46,12 +47,17 @@ def erase(connection: Connection, person: Person) -> Mapping[str, int]:
 def living(connection: Connection, person: Person) -> list[str]:
     """Subscriptions of their customers that had not ended when they were last seen, in the web app's rows or not."""
     s = subscription_states.c
-    runs = s.status.not_in(("canceled", "incomplete_expired"))
+    runs = s.status.not_in(ENDED)
     return list(connection.execute(select(s.subscription).where(_seen(connection, person), s.current, runs)).scalars())
 
 
-def end(connection: Connection, person: Person) -> None:
-    """Their customers were deleted at Stripe, which ended their subscriptions: no event that would say so is matched any more."""
-    theirs = subscriptions.c.user_id == person.id
-    ended = {"status": "canceled", "updated_at": utc_now()}
-    connection.execute(subscriptions.update().where(theirs, subscriptions.c.status != "canceled").values(ended))
+def end(connection: Connection, person: Person, deleted: Sequence[str]) -> None:
+    """These customers were deleted at Stripe, which ended their subscriptions: no event that would say so is matched any more.
+
+    A subscription that was never seen at Stripe is the customer's in the person's row, as far as anybody knows.
+    """
+    s, seen = subscriptions.c, subscription_states.c
+    last = select(seen.customer).where(seen.current, seen.subscription == s.stripe_subscription_id).scalar_subquery()
+    customer = func.coalesce(last, literal(person.stripe_customer_id, Text))
+    runs = and_(s.user_id == person.id, s.status != "canceled", or_(customer.is_(None), among(customer, deleted)))
+    connection.execute(subscriptions.update().where(runs).values(status="canceled", updated_at=utc_now()))

@@ -25,6 +25,7 @@ from aura_cli.subscriptions.owners import unlinked_customers
 from aura_cli.subscriptions.stripe import NEAREST, PAGE, Customer, CustomerList, Subscription, decoder, reference
 from aura_cli.subscriptions.tables import staged_absences, staged_customers, staged_invoices, staged_sessions
 from aura_cli.transport import Service
+from aura_cli.users.departed import ERASED, erased_logins
 
 SUBSCRIPTIONS, SESSIONS = "stripe_subscriptions", "stripe_checkout_sessions"
 SESSION_DAYS = 35  # how far back top-ups are looked for without --history
@@ -280,14 +281,17 @@ def _probe(engine: Engine, stripe: Service, scope: Scope, settled: int, lease: L
 
 
 def _forget_erased(engine: Engine, scope: Scope, lease: Lease) -> None:
-    """Customers of people who were erased belong to nobody, whatever Stripe still says of them."""
+    """Customers of people who were erased belong to nobody, whatever Stripe still says of them; ERASED in place of a DID says so."""
     c = staged_customers.c
     with writing(engine) as connection:
         lease.assert_held(connection)
-        asked = connection.execute(select(c.id).where(c.scan_id == scope.scan_id)).scalars()
+        asked = dict(connection.execute(select(c.id, c.privy_reference).where(c.scan_id == scope.scan_id)).all())
+        if logins := erased_logins(connection, {did for did in asked.values() if did}):
+            had = and_(c.scan_id == scope.scan_id, among(c.privy_reference, logins))
+            connection.execute(staged_customers.update().where(had).values(privy_reference=ERASED))
         if erased := customers.erased(connection, asked):
             theirs = and_(c.scan_id == scope.scan_id, among(c.id, erased))
-            connection.execute(staged_customers.update().where(theirs).values(email=None, user_reference=None, privy_reference=None))
+            connection.execute(staged_customers.update().where(theirs).values(email=None, user_reference=None, privy_reference=ERASED))
 
 
 def _leave_out_fresh_top_ups(engine: Engine, stripe: Service, sessions: str, settled: int, lease: Lease) -> None:

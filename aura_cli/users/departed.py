@@ -58,6 +58,12 @@ def erased_among(connection: Connection, kind: str, ids: Iterable[str]) -> set[s
     return {hashes[one] for one in connection.execute(found).scalars()}
 
 
+def erased_logins(connection: Connection, dids: Iterable[str]) -> set[str]:
+    """Those of `dids` that an erased person had, and that nobody here has since."""
+    gone = erased_among(connection, PRIVY, dids)
+    return gone & departed_among(connection, gone)
+
+
 def departed_among(connection: Connection, dids: Iterable[str]) -> set[str]:
     """Those of `dids` that no row is to be made for: erased or merged away. Whom the web app let in again has a row, and counts as here."""
     wanted = list(dids)

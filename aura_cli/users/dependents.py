@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Inspector, MetaData, Table, and_, inspect, literal, select, text, true
+from sqlalchemy import ColumnElement, Connection, Inspector, MetaData, Table, and_, inspect, literal, select, text, true, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from aura_cli.db.engine import is_sqlite
@@ -15,17 +16,18 @@ from aura_cli.errors import ConflictError
 
 _CASCADE = "CASCADE"
 _OUTLIVE = ("SET NULL", "SET DEFAULT")  # such rows stay when what they name goes
+GO_ON = (_CASCADE, *_OUTLIVE)  # what such rows name goes without more ado
 _SYSTEM = ("pg_", "information_schema")
 
 
 @dataclass(frozen=True)
 class Link:
-    """A foreign key of one column: `table.column` names `parent.refers`. Tables are (schema, name); None is the usual schema."""
+    """A foreign key: `columns` of `table` name `refers` of `parent`. Tables are (schema, name); None is the usual schema."""
 
     table: tuple[str | None, str]
-    column: str
+    columns: tuple[str, ...]
     parent: tuple[str | None, str]
-    refers: str
+    refers: tuple[str, ...]
     on_delete: str
 
     @property
@@ -33,6 +35,20 @@ class Link:
         """The table as a person reads it."""
         schema, name = self.table
         return f"{schema}.{name}" if schema else name
+
+    @property
+    def column(self) -> str:
+        """Its columns as a person reads them."""
+        return ", ".join(self.columns)
+
+    def among(self, table: Any, row: Mapping[str, Any]) -> ColumnElement[bool]:
+        """Over `table`, or an alias of it: does a row of it name this `row` of `users`?"""
+        return and_(*(table.c[column] == as_in_users(refers, row[refers]) for column, refers in self.pairs))
+
+    @property
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Each column with the one that it refers to."""
+        return zip(self.columns, self.refers, strict=True)
 
 
 @dataclass(frozen=True)
@@ -46,9 +62,13 @@ class Rows:
     @property
     def outlive(self) -> bool:
         """Do they stay when what they name goes? They do where they may name nobody, unless their table says otherwise."""
-        column = self.table.c[self.link.column]
-        optional = bool(column.nullable) and not column.primary_key and self.link.on_delete != _CASCADE
-        return self.link.on_delete in _OUTLIVE or optional
+        return self.link.on_delete in _OUTLIVE or bool(self.optional and self.link.on_delete != _CASCADE)
+
+    @property
+    def optional(self) -> Sequence[str]:
+        """The link's columns that may be empty; where one is, the row names nobody."""
+        columns = (self.table.c[name] for name in self.link.columns)
+        return [column.name for column in columns if column.nullable and not column.primary_key]
 
     @property
     def forbidden(self) -> bool:
@@ -63,7 +83,7 @@ class Rows:
 
 @dataclass
 class Catalogue:
-    """The database's foreign keys. One of several columns is not followed."""
+    """The database's foreign keys."""
 
     connection: Connection
     _tables: dict[tuple[str | None, str], Table] = field(default_factory=dict)
@@ -76,10 +96,10 @@ class Catalogue:
         return {**found._mapping, **own._mapping}
 
     def of_person(self, person: Mapping[str, Any]) -> Iterator[Rows]:
-        """The rows that name this row (`row`) of `users` directly."""
-        for link in self._links.get(_USERS, ()):
+        """The rows that name this row (`row`) of `users` directly; by keys of several columns first, which hold one of them, too."""
+        for link in sorted(self._links.get(_USERS, ()), key=lambda link: -len(link.columns)):
             table = self._table(link.table)
-            yield Rows(link, table, table.c[link.column] == as_in_users(link.refers, person[link.refers]))
+            yield Rows(link, table, link.among(table, person))
 
     def belongings(self, person: Mapping[str, Any]) -> Iterator[Rows]:
         """The rows that this row of `users` leads to, in tables that are not ours to know: those that name others before the others."""
@@ -95,20 +115,25 @@ class Catalogue:
 
     def children(self, rows: Rows) -> Iterator[Rows]:
         """The rows that name these."""
-        for link in self._links.get(rows.link.table, ()):
+        return self.naming(rows.table, rows.condition)
+
+    def naming(self, named_table: Table, condition: ColumnElement[bool]) -> Iterator[Rows]:
+        """The rows that name those of a table of which the condition holds."""
+        for link in self._links.get((self._usual(named_table.schema), named_table.name), ()):
             table = self._table(link.table)
-            named = select(rows.table.c[link.refers]).where(rows.condition).correlate(None)
-            yield Rows(link, table, table.c[link.column].in_(named))
+            named = select(*(named_table.c[name] for name in link.refers)).where(condition).correlate(None)
+            naming = [table.c[name] for name in link.columns]
+            yield Rows(link, table, (naming[0] if len(naming) == 1 else tuple_(*naming)).in_(named))
 
     def unique_keys(self, link: Link) -> Iterator[Sequence[str]]:
-        """The other columns of each unique key that a link's column is part of. A partial one is none: it may not apply."""
+        """The other columns of each unique key that a link is part of. A partial one is none: it may not apply."""
         inspector, (schema, name) = self._inspector, link.table
         keys: list[Sequence[str | None]] = [inspector.get_pk_constraint(name, schema)["constrained_columns"]]
         keys += [constraint["column_names"] for constraint in inspector.get_unique_constraints(name, schema)]
         keys += [_columns(index) for index in inspector.get_indexes(name, schema) if index["unique"]]
         for key in sorted({tuple(key) for key in keys if None not in key}):
-            if link.column in key:
-                yield [column for column in key if column and column != link.column]
+            if not set(link.columns).isdisjoint(key):
+                yield [column for column in key if column and column not in link.columns]
 
     def _below(self, rows: Rows, path: tuple[Link, ...]) -> Iterator[Rows]:
         if not rows.outlive:
@@ -142,16 +167,19 @@ class Catalogue:
             everything = self._inspector.get_multi_foreign_keys(schema=self._usual(schema))
             for name, keys in sorted((name, keys) for (_, name), keys in everything.items()):
                 for key in keys:
-                    if len(key["constrained_columns"]) == 1:
-                        parent = (self._usual(key["referred_schema"]), key["referred_table"])
-                        rule = str(key["options"].get("ondelete", "")).upper()
-                        yield Link((self._usual(schema), name), key["constrained_columns"][0], parent, key["referred_columns"][0], rule)
+                    columns, refers = tuple(key["constrained_columns"]), tuple(key["referred_columns"])
+                    parent = (self._usual(key["referred_schema"]), key["referred_table"])
+                    rule = str(key["options"].get("ondelete", "")).upper()
+                    yield Link((self._usual(schema), name), columns, parent, refers, rule)
 
     def _in_sqlite(self) -> Iterator[Link]:
         """Asked from SQLite itself (https://www.sqlite.org/pragma.html#pragma_foreign_key_list), which tells the rule of each."""
-        for row in self.connection.execute(_SQLITE_KEYS):
-            refers = row.refers or self._inspector.get_pk_constraint(row.parent)["constrained_columns"][0]
-            yield Link((None, row.name), row.column, (None, row.parent), refers, row.rule)
+        for (name, _), found in groupby(self.connection.execute(_SQLITE_KEYS), key=lambda row: (row.name, row.id)):
+            rows = list(found)
+            parent, rule, columns = rows[0].parent, rows[0].rule, tuple(row.column for row in rows)
+            refers = [row.refers for row in rows]
+            named = refers if None not in refers else self._inspector.get_pk_constraint(parent)["constrained_columns"]
+            yield Link((None, name), columns, (None, parent), tuple(named), rule)
 
     def _usual(self, schema: str | None) -> str | None:
         return None if schema in (PUBLIC, None) else schema
@@ -169,9 +197,8 @@ def rules_of(table: str) -> Iterator[None]:
 
 _USERS = (None, users.name)
 _SQLITE_KEYS = text(
-    """SELECT m.name, min(f."from") AS "column", f."table" AS parent, f."to" AS refers, f.on_delete AS rule
-    FROM sqlite_master AS m JOIN pragma_foreign_key_list(m.name) AS f WHERE m.type = 'table'
-    GROUP BY m.name, f.id HAVING count(*) = 1 ORDER BY m.name, f.id"""
+    """SELECT m.name, f.id, f."from" AS "column", f."table" AS parent, f."to" AS refers, f.on_delete AS rule
+    FROM sqlite_master AS m JOIN pragma_foreign_key_list(m.name) AS f WHERE m.type = 'table' ORDER BY m.name, f.id, f.seq"""
 )
 _KNOWN = {(None, table.name) for table in SHARED}
 

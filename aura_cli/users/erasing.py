@@ -79,20 +79,23 @@ Rooms = Sequence[Room]
 class Elsewhere:
     """What other rooms do when somebody leaves.
 
-    `customers` are those at Stripe that are theirs alone, `living` subscriptions of those that run there; `end` writes down that
-    subscriptions ended; `revoke` ends all that they are connected with, and gives how many were revoked and how many are still to be.
+    `customers` are those at Stripe that are theirs alone, `living` subscriptions of those that run there; `end` writes down that the
+    subscriptions of customers that were deleted ended; `revoke` ends all that they are connected with, and gives how many were revoked
+    and how many are still to be; `require_loose` raises ConflictError where it could not.
     """
 
     customers: Callable[[Connection, Person], Sequence[str]]
     living: Callable[[Connection, Person], Sequence[str]]
-    end: Callable[[Connection, Person], None]
+    end: Callable[[Connection, Person, Sequence[str]], None]
     revoke: Callable[[Person], tuple[int, int]]
+    require_loose: Callable[[Connection, Person], None]
 
 
 def foresee(engine: Engine, rooms: Rooms, person: Person, elsewhere: Elsewhere) -> Erasure:
     """What erasing would do now: done in a transaction, and taken back. Raises ConflictError where something is under way to them."""
     with writing(engine) as connection:
         _require_person(person)
+        elsewhere.require_loose(connection, person)
         s, i = subscriptions.c, integrations.c
         living = select(s.stripe_subscription_id).where(s.user_id == person.id, s.status != _ENDED).order_by(s.stripe_subscription_id)
         connected = select(i.provider).where(i.user_id == person.id).order_by(i.provider)
@@ -121,7 +124,7 @@ def erase(engine: Engine, rooms: Rooms, planned: Erasure, operator: str, outside
         known_by = {PRIVY: dids(connection, person), STRIPE: {*planned.customers, *elsewhere.customers(connection, person)}}
         kept = has_money(connection, person)
         if outside.stripe is not None:
-            elsewhere.end(connection, person)
+            elsewhere.end(connection, person, planned.customers)
         rows = erase_rows(connection, rooms, person)
         remember_erased(connection, erasure, known_by)
         counts: dict[str, Any] = {**rows, "pseudonym": kept, **vars(outside)}

@@ -143,7 +143,8 @@ def carry_out(connection: Connection, gone: str, stays: str) -> None:
             for conflict in _conflicts(catalogue, rows, after):
                 _hand_down(connection, catalogue, rows, conflict, after)
                 connection.execute(rows.table.delete().where(conflict.condition))
-            connection.execute(rows.table.update().where(rows.condition).values({rows.link.column: after[rows.link.refers]}))
+            now = {column: as_in_users(refers, after[refers]) for column, refers in rows.link.pairs}
+            connection.execute(rows.table.update().where(rows.condition).values(now))
     for table in _ours():
         connection.execute(table.update().where(table.c.user_id == gone).values(user_id=stays))
     _tidy_teams(connection, stays)
@@ -212,7 +213,7 @@ def _tidy_teams(connection: Connection, stays: str) -> None:
 def _conflicts(catalogue: Catalogue, rows: Rows, stays: Mapping[str, Any]) -> Iterator[_Conflict]:
     """For each unique key: those of `rows` of which the person who stays has one already."""
     other = rows.table.alias("other")
-    theirs = other.c[rows.link.column] == as_in_users(rows.link.refers, stays[rows.link.refers])
+    theirs = rows.link.among(other, stays)
     for columns in catalogue.unique_keys(rows.link):
         same = select(1).select_from(other).where(theirs, same_but(rows.table, other, columns))
         yield _Conflict(and_(rows.condition, same.correlate(rows.table).exists()), columns)
@@ -221,13 +222,15 @@ def _conflicts(catalogue: Catalogue, rows: Rows, stays: Mapping[str, Any]) -> It
 def _hand_down(connection: Connection, catalogue: Catalogue, rows: Rows, conflict: _Conflict, stays: Mapping[str, Any]) -> None:
     """What names rows that are dropped names the ones that stay in their place."""
     gone, kept = rows.table.alias("gone"), rows.table.alias("kept")
-    theirs = kept.c[rows.link.column] == as_in_users(rows.link.refers, stays[rows.link.refers])
+    theirs = rows.link.among(kept, stays)
     for child in catalogue.children(Rows(rows.link, rows.table, conflict.condition)):
         both = gone.join(kept, same_but(gone, kept, conflict.columns))
-        named = gone.c[child.link.refers] == child.table.c[child.link.column]
-        found = select(kept.c[child.link.refers]).select_from(both).where(named, theirs)
-        heir = found.correlate(child.table).scalar_subquery()
-        connection.execute(child.table.update().where(child.condition).values({child.link.column: heir}))
+        named = and_(*(gone.c[refers] == child.table.c[column] for column, refers in child.link.pairs))
+        heirs = {
+            column: select(kept.c[refers]).select_from(both).where(named, theirs).correlate(child.table).scalar_subquery()
+            for column, refers in child.link.pairs
+        }
+        connection.execute(child.table.update().where(child.condition).values(heirs))
 
 
 def _ours() -> Iterator[Table]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aura_cli.users.who import Person
 
 WHO_HELP = "A user id (uuid), DID, e-mail address, cus_… or sub_…"
+ATTENTION = 3
 COLUMNS = ("by", "shared", "merge", "proven", "stays_subscription", "goes_subscription")
 
 
@@ -87,6 +88,11 @@ def merge(
 def _tell_merge(runtime: Runtime, found: Merge, done: Applied | None, *, saved: Path | None = None) -> None:
     from dataclasses import asdict
 
+    applied = done is not None and not done.skipped
+    attention = None
+    if found.left:
+        attention = f"{found.left} at Stripe is left without a user; {found.customer} stays. Move by hand what it still pays for"
+
     def lines() -> Iterator[str]:
         yield f"{found.gone.id} ({found.gone.email or 'no address'}) into {found.stays.id} ({found.stays.email or 'no address'})"
         for step in found.steps:
@@ -94,17 +100,16 @@ def _tell_merge(runtime: Runtime, found: Merge, done: Applied | None, *, saved: 
             yield f"  {step.table}.{step.column}: {step.rows:,}{dropped}"
         if found.twice:
             yield f"  both are connected with {', '.join(found.twice)}: the newest of each counts; erasing them revokes all"
-        if found.left:
-            yield f"  {found.left} at Stripe is left without a user; {found.customer} stays. Move by hand what it still pays for."
+        if attention:
+            yield f"  {attention}: {'exit 3' if applied else '--apply ends with exit 3'}."
         if done is None:
             yield f"Nothing was written; do it with {f'aura apply {saved}' if saved else runtime.options.to_write}."
         elif not done.skipped:
             yield f"Merged. Look at the money: aura subscriptions reconcile {found.stays.id}"
 
-    applied = done is not None and not done.skipped
-    runtime.console.result({**asdict(found), "applied": applied}, lines)
-    if applied and found.left:
-        raise typer.Exit(3)
+    runtime.console.result({**asdict(found), "applied": applied, "attention": attention}, lines)
+    if applied and attention:
+        raise typer.Exit(ATTENTION)
 
 
 def takeout(
@@ -127,12 +132,12 @@ def takeout(
         with writing(runtime.engine) as connection:
             record(connection, runtime.settings.operator, "users.takeout", person.id, user_id=person.id)
     found = write(runtime.engine, runtime.persons, person, out, runtime.clock(), dry_run=runtime.options.dry_run)
-    runtime.console.result(found, lambda: _takeout_lines(found, dry_run=runtime.options.dry_run))
+    runtime.console.result(found, lambda: _takeout_lines(found))
 
 
-def _takeout_lines(found: Takeout, *, dry_run: bool) -> Iterator[str]:
+def _takeout_lines(found: Takeout) -> Iterator[str]:
     yield from (f"  {name}: {count:,}" for name, count in found.rows.items())
-    yield f"{sum(found.rows.values()):,} rows; " + ("nothing was written." if dry_run else f"read them in {found.folder}/index.html")
+    yield f"{sum(found.rows.values()):,} rows; " + ("nothing was written." if found.dry_run else f"read them in {found.folder}/index.html")
 
 
 def erase(
@@ -146,7 +151,8 @@ def erase(
 ) -> None:
     """Erase a person: connections revoked, rows deleted, and what payments need left without a name. Nothing brings them back.
 
-    Shows what it would do; --apply does it. Example: aura users erase ada@example.com --apply --stripe --privy
+    Shows what it would do; --apply does it. Exit 3 where a connection is still to be revoked.
+    Example: aura users erase ada@example.com --apply --stripe --privy
     """
     from aura_cli.db.leases import lease
     from aura_cli.users import erasing
@@ -188,6 +194,8 @@ def erase(
         outside = erasing.Outside(*revoked, stripe_gone, privy_gone)
         done = erasing.erase(runtime.engine, runtime.persons, planned, runtime.settings.operator, outside, runtime.elsewhere)
     _hand_over(runtime, done, receipt)
+    if done.not_revoked:
+        raise typer.Exit(ATTENTION)
 
 
 def _wanted(runtime: Runtime, said: bool | None, question: str, option: str) -> bool:

@@ -82,7 +82,7 @@ def erase_belongings(connection: Connection, person: Person) -> dict[str, int]:
         name = f"{rows.link.name} (kept, of nobody)" if rows.outlive else rows.link.name
         if rows.forbidden and connection.execute(select(1).select_from(rows.table).where(rows.condition).limit(1)).first():
             raise ConflictError(f"Rows of the table {name} forbid that what they name goes", "Nothing was written; settle them by hand")
-        freed, gone = rows.table.update().values({rows.link.column: None}), rows.table.delete()
+        freed, gone = rows.table.update().values(dict.fromkeys(rows.optional or rows.link.columns)), rows.table.delete()
         with rules_of(rows.link.name):
             count = connection.execute((freed if rows.outlive else gone).where(rows.condition)).rowcount
         if count:

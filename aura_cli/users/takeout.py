@@ -39,12 +39,13 @@ Passwords, tokens and keys are not among it.</p>
 
 @dataclass(frozen=True)
 class Takeout:
-    """A folder that was written: its files, and how many rows of what are in them."""
+    """A folder that was written, or with `dry_run` would be: its files, and how many rows of what are in them."""
 
     user: str
     folder: str
     files: Sequence[str]
     rows: dict[str, int]
+    dry_run: bool
 
 
 def write(engine: Engine, rooms: Sequence[Room], person: Person, folder: Path, now: datetime, *, dry_run: bool = False) -> Takeout:
@@ -65,7 +66,7 @@ def write(engine: Engine, rooms: Sequence[Room], person: Person, folder: Path, n
                 draft.replace(folder)  # an empty folder gives way
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
-    return Takeout(person.id, str(folder), files, counts)
+    return Takeout(person.id, str(folder), files, counts, dry_run)
 
 
 def _require_room(folder: Path) -> None:

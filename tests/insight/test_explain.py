@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from aura_cli.sandbox import web_app
@@ -155,8 +156,18 @@ def test_wrong_environment_key(desk: Desk, variable: str, value: str, named: str
 
 
 def test_somebody_who_was_erased(desk: Desk) -> None:
-    """Who is nobody any more is missed neither at Privy nor by their customer."""
+    """Who is nobody any more is told to be, by whichever id; that their customer is still billed is what is broken, until it is deleted."""
     done = desk("users", "erase", desk.person.uuid, "--apply", "--no-stripe", "--no-privy", "--even-subscribed", "--yes")
     assert done.exit == 0, done.err
-    for asked in (desk.person.uuid, "cus_person1"):
-        assert desk.explain(asked)["verdict"] is None
+    asked = (desk.person.uuid, desk.person.did, "cus_person1")
+    for one in asked:
+        found = desk.explain(one, exit=3)
+        assert one in found["erased"]
+        assert (found["verdict"]["link"], found["verdict"]["fix"]) == ("customer", "stripe customers delete cus_person1")
+        assert found["verdict"]["what"].startswith("cus_person1 is of a person who was erased, and Stripe bills it still, for sub_one")
+    address, key = f"{desk.env['STRIPE_API_BASE']}/v1/customers/cus_person1", desk.env["STRIPE_SECRET_KEY"]
+    with httpx.Client(trust_env=False, auth=(key, "")) as http:
+        http.delete(address).raise_for_status()
+    desk.books.sql("UPDATE subscriptions SET status = 'canceled'")
+    for one in asked:
+        assert (desk.explain(one)["verdict"], desk("explain", one).out.startswith("ERASED  ")) == (None, True)

@@ -18,7 +18,7 @@ from aura_cli.insight.subject import Subject
 from aura_cli.insight.unknown import nobody
 from aura_cli.mail.tables import mails, suppressions
 from aura_cli.sandbox.stripe import billing, records
-from aura_cli.users.tables import user_aliases
+from aura_cli.users.tables import other_customers, user_aliases
 from tests.insight.desk import LONG_AGO, Desk
 from tests.parts.terminal import on_a_terminal
 
@@ -161,6 +161,27 @@ def test_two_customers_of_one_person_at_stripe(desk: Desk) -> None:
         assert verdict["link"] == "customer"
         assert verdict["what"] == f"Stripe has two customers {whose}: linked is cus_person1, and cus_other is billed, too"
         desk.repair(verdict["fix"], exit=3)
+
+
+def test_a_customer_that_a_merge_left(desk: Desk) -> None:
+    """Of two customers one gave way: nothing is broken once it is billed no more; before that both are named."""
+    state, gone = desk.books.stripe.state, str(uuid4())
+    state.customers.put(records.Customer("cus_left", state.now(), metadata={"userId": gone, "privyUserId": "did:privy:gone"}))
+    state.clock.advance(-86_400)
+    billing.subscribe(state, "cus_left", [("price_other", 1)])
+    with writing(desk.books.engine) as connection:
+        connection.execute(user_aliases.insert().values(privy_id="did:privy:gone", user_id=gone, into_id=desk.person.uuid, addresses=[]))
+    two = f"Stripe has two customers of {desk.person.uuid}: linked is cus_person1, and cus_left is billed, too"
+    assert desk.explain("cus_left", exit=3)["verdict"]["what"] == two
+    with writing(desk.books.engine) as connection:
+        connection.execute(other_customers.insert().values(customer="cus_left", user_id=desk.person.uuid))
+    for asked in ("cus_left", desk.person.uuid):
+        assert desk.explain(asked, exit=3)["verdict"]["what"] == two
+    for one in [*state.subscriptions]:
+        if one.customer == "cus_left":
+            billing.cancel(state, one, state.now())
+    for asked in ("cus_left", desk.person.uuid):
+        assert desk.explain(asked)["verdict"] is None
 
 
 def test_rows_that_differ_and_are_missing(desk: Desk) -> None:

@@ -52,7 +52,7 @@ def test_rows_below_rows_first(engine: Engine) -> None:
 
 
 def test_keys_of_every_shape(engine: Engine) -> None:
-    """Two columns of one table, a key that names no column, one that names the DID; one of several columns is not followed."""
+    """Two columns of one table, a key that names no column, one that names the DID."""
     with writing(engine) as connection:
         make(
             connection,
@@ -96,6 +96,52 @@ def test_where_there_can_be_one(engine: Engine) -> None:
         ]
         assert counts == [2, 1, 2, 2]
         assert {str(plan) for plan in connection.execute(text("SELECT plan FROM steps_of")).scalars()} == {BOB}
+
+
+def test_keys_of_several_columns(engine: Engine) -> None:
+    """Rows that name both id and DID change hands in a merge, and so do those below a dropped row; an erasure counts them."""
+    with writing(engine) as connection:
+        make(
+            connection,
+            "CREATE UNIQUE INDEX both_names ON users (id, privy_user_id)",
+            "CREATE TABLE devices (user_id ID NOT NULL REFERENCES users (id), did text NOT NULL, name text, "
+            "FOREIGN KEY (user_id, did) REFERENCES users (id, privy_user_id) ON DELETE CASCADE)",
+            "CREATE TABLE stars (user_id ID NOT NULL REFERENCES users, thing text NOT NULL, PRIMARY KEY (user_id, thing))",
+            "CREATE TABLE reasons (user_id ID NOT NULL, thing text NOT NULL, why text, "
+            "FOREIGN KEY (user_id, thing) REFERENCES stars ON DELETE CASCADE)",
+            "INSERT INTO devices VALUES ('{a}', 'did:privy:a', 'phone'), ('{b}', 'did:privy:b', 'phone')",
+            "INSERT INTO stars VALUES ('{a}', 'x'), ('{b}', 'x')",
+            "INSERT INTO reasons VALUES ('{a}', 'x', 'hers')",
+        )
+        foreseen = merging.foresee(connection, person(connection, ADA), person(connection, BOB))
+        assert {(step.table, step.column): step.rows for step in foreseen.steps} == {
+            ("devices", "user_id, did"): 1,
+            ("devices", "user_id"): 1,
+            ("stars", "user_id"): 1,
+            ("reasons", "user_id, thing"): 1,
+        }
+        merging.carry_out(connection, ADA, BOB)
+        assert {str(user) for user in connection.execute(text("SELECT user_id FROM devices")).scalars()} == {BOB}
+        assert connection.execute(text("SELECT count(*) FROM devices WHERE did = 'did:privy:b'")).scalar_one() == 2
+        assert [str(row.user_id) for row in connection.execute(text("SELECT user_id FROM reasons"))] == [BOB]
+        counts = erasing.erase_rows(connection, (persons,), person(connection, BOB))
+        assert (counts["devices"], counts["reasons"], counts["stars"]) == (2, 1, 1)
+
+
+def test_rows_below_that_cannot_follow(engine: Engine) -> None:
+    """A row that moves takes what hangs on it by several columns along, or the merge stops by the table's name; nothing is lost unsaid."""
+    with writing(engine) as connection:
+        make(
+            connection,
+            "CREATE TABLE stars (user_id ID NOT NULL REFERENCES users, thing text NOT NULL, PRIMARY KEY (user_id, thing))",
+            "CREATE TABLE reasons (user_id ID NOT NULL, thing text NOT NULL, "
+            "FOREIGN KEY (user_id, thing) REFERENCES stars ON DELETE CASCADE)",
+            "INSERT INTO stars VALUES ('{a}', 'x')",
+            "INSERT INTO reasons VALUES ('{a}', 'x')",
+        )
+        with pytest.raises(ConflictError, match="stars"), connection.begin_nested():
+            merging.carry_out(connection, ADA, BOB)
+        assert connection.execute(text("SELECT count(*) FROM reasons")).scalar_one() == 1
 
 
 def test_rows_of_others_stay(engine: Engine) -> None:

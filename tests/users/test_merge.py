@@ -59,6 +59,8 @@ def test_everything_changes_hands(life: Life) -> None:
     done = life("merge", EMAIL, str(BOB.email), "--apply", "--json")
     assert done.exit == 3, done.err  # of two customers one is left
     assert (done.json["applied"], done.json["customer"], done.json["left"]) == (True, BOB.customer, CUSTOMER)
+    why = f"{CUSTOMER} at Stripe is left without a user; {BOB.customer} stays. Move by hand what it still pays for"
+    assert (planned.json["attention"], done.json["attention"]) == (why, why)
     assert set(named(life, life.ada)) <= {"operator_log", "user_aliases", "plan_rows"}
     assert balance(life, life.bob)[::3] == (12, 6)
     assert life.value("SELECT voice FROM voice_settings") == "bob's voice"
@@ -71,7 +73,8 @@ def test_everything_changes_hands(life: Life) -> None:
 
 def test_an_alias_stays(life: Life) -> None:
     """Ada's DID and id lead to Bob; no sync makes her anew; if the web app does, she is a duplicate that can be merged again."""
-    assert life("merge", life.ada, life.bob, "--apply").exit == 3
+    done = life("merge", life.ada, life.bob, "--apply")
+    assert (done.exit, "Move by hand what it still pays for: exit 3.\n" in done.out) == (3, True)
     for who in (DID, life.ada):
         assert life("show", who, "--json").json["user"]["id"] == life.bob
     assert life("sync").exit == 0

@@ -23,7 +23,7 @@ def test_everything_of_one_person(life: Life, tmp_path: Path) -> None:
     folder = tmp_path / "ada"
     done = life("takeout", EMAIL, "--out", str(folder), "--json")
     assert done.exit == 0, done.err
-    assert done.json["user"] == life.ada
+    assert (done.json["user"], done.json["dry_run"]) == (life.ada, False)
     traced = set(life.traces(MARKER)) - {"outbox", "mails"}  # of the outbox it is what is about to be done
     rows = done.json["rows"]
     assert {"mails", "webhook_events", "agents", "channels", "voice_settings", "call_logs", "token_top_ups", "subscriptions"} <= set(rows)
@@ -53,7 +53,8 @@ def test_nothing_is_written_over(life: Life, tmp_path: Path) -> None:
     (tmp_path / "full" / "file").touch()
     assert life("takeout", life.ada, "--out", str(tmp_path / "full")).exit == 2
     assert life("takeout", life.ada, "--out", str(tmp_path / "no" / "such")).exit == 2
-    assert life("takeout", "-n", life.ada, "--out", str(tmp_path / "dry")).exit == 0
+    tried = life("takeout", "-n", life.ada, "--out", str(tmp_path / "dry"), "--json")
+    assert (tried.exit, tried.json["dry_run"]) == (0, True)
     assert not (tmp_path / "dry").exists()
     (tmp_path / "empty").mkdir()
     assert life("takeout", life.ada, "--out", str(tmp_path / "empty")).exit == 0

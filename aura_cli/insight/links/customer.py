@@ -1,6 +1,7 @@
 """Is each customer at Stripe exactly one person here, and each person one customer?"""
 
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 from sqlalchemy import func, or_, select
 
@@ -10,7 +11,8 @@ from aura_cli.insight import subject
 from aura_cli.insight.case import Break, Case, command
 from aura_cli.subscriptions.customers import as_uuid, candidates, erased
 from aura_cli.subscriptions.stripe import ENDED, Customer
-from aura_cli.users.tables import privy_users
+from aura_cli.users.departed import ERASED
+from aura_cli.users.tables import privy_users, user_aliases
 from aura_cli.users.who import Person
 from aura_cli.webhooks.tables import webhook_events
 
@@ -19,11 +21,13 @@ NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 def breaks(case: Case) -> Iterator[Break]:
-    """Customers of nobody or of several, people with the same address, customers that Stripe has deleted, further ones that pay."""
+    """Customers of nobody, of several, of who was erased; people with the same address; customers that Stripe deleted; further ones."""
     gone = erased(case.connection, case.subject.customers)
     for customer in case.subject.customers:
         owners = subject.owners(case.connection, customer)
-        if not (owners or customer in gone or _is_past(case, customer)):
+        if customer in gone:
+            yield from [_of_erased(case, customer)] if _living(case, customer) else []
+        elif not (owners or _is_past(case, customer)):
             yield from _lost(case, customer) if _is_gone(case, customer) else [_unknown(case, customer)]
         elif len(owners) > 1:
             yield _several(case, f"{customer} is linked to", owners, proven=False)
@@ -39,8 +43,12 @@ def breaks(case: Case) -> Iterator[Break]:
 
 def _is_past(case: Case, customer: str) -> bool:
     """A customer of which nothing lives needs nobody."""
-    theirs = [one for one in case.facts if one.customer == customer]
-    return bool(case.subject.people) and all(one.status in ENDED for one in theirs)
+    return bool(case.subject.people) and not _living(case, customer)
+
+
+def _living(case: Case, customer: str) -> list[str]:
+    """The subscriptions that a customer pays for."""
+    return [one.id for one in case.facts if one.customer == customer and one.status not in ENDED]
 
 
 def _is_gone(case: Case, customer: str) -> bool:
@@ -60,25 +68,38 @@ def _unknown(case: Case, customer: str) -> Break:
     said = {**case.stripe.customers, **{one.id: one for one in case.stripe.others}} if case.stripe else {}
     known = said.get(customer)
     repair = command("subscriptions reconcile {} --apply", customer)
-    if known is None:
-        return Break(LINK, f"Nobody here is known by {customer}", repair)
-    found = candidates(case.connection, known)
+    if (taken := _taken(case, customer, known)) and taken.privy_user_id.startswith(ERASED):
+        return _of_erased(case, customer)
+    found = candidates(case.connection, known) if known else ()
     if len(found) == 1:
         return Break(LINK, f"Nobody here is known by {customer}; by what Stripe says it is {found[0]}", repair)
     if found:
         return Break(
             LINK, f"Nobody here is known by {customer}, and {len(found)} people may be it: {', '.join(found)}", command("users duplicates")
         )
-    if taken := _taken(case, known):
-        return _two(taken.stripe_customer_id or "", customer, f"of {taken.id}")
+    if taken and taken.stripe_customer_id:
+        return _two(taken.stripe_customer_id, customer, f"of {taken.id}")
+    if known is None:
+        return Break(LINK, f"Nobody here is known by {customer}", repair)
     return Break(LINK, f"Nobody here is known by {customer}, and nobody without a customer fits", _bring(known, repair))
 
 
-def _taken(case: Case, known: Customer) -> Person | None:
-    """Whom Stripe says a customer is, where they have another one."""
-    said = known.metadata or {}
-    by_id = users.c.id == (as_uuid(said.get("userId")) or NOBODY)
-    return next(iter(subject.people(case.connection, or_(by_id, users.c.privy_user_id == said.get("privyUserId", "")))), None)
+def _taken(case: Case, customer: str, known: Customer | None) -> Person | None:
+    """Whose a customer is, by the ids that Stripe has of them, before a merge, too, or because a merge left it to them."""
+    said = (known.metadata or {}) if known else {}
+    user, did, a = as_uuid(said.get("userId")) or NOBODY, said.get("privyUserId", ""), user_aliases.c
+    merged = select(a.into_id).where(or_(a.user_id == user, a.privy_id == did))
+    theirs = or_(users.c.id == user, users.c.privy_user_id == did, users.c.id.in_(merged), subject.left(customer))
+    return next(iter(subject.people(case.connection, theirs)), None)
+
+
+def _of_erased(case: Case, customer: str) -> Break:
+    """Nobody here is to be told of it any more: it can only be ended there."""
+    bills = f", and Stripe bills it still, for {', '.join(living)}" if (living := _living(case, customer)) else ""
+    key = case.settings.secret("STRIPE_SECRET_KEY")
+    live = " --live" * bool(key and "_live_" in key.reveal())
+    what = f"{customer} is of a person who was erased{bills}: it is to be deleted there, with Stripe's own command"
+    return Break(LINK, what, f"stripe customers delete {quote(customer)}{live}")
 
 
 def _two(linked: str, other: str, whose: str) -> Break:
@@ -118,10 +139,11 @@ def _further(case: Case, linked: set[str | None]) -> Iterator[Break]:
     others = case.stripe.others if case.stripe else ()
     gone = erased(case.connection, [one.id for one in others])
     for other in others:
-        living = [one.id for one in case.facts if one.customer == other.id and one.status not in ENDED]
-        if not living or other.id in gone or subject.owners(case.connection, other.id):
+        if not _living(case, other.id) or subject.owners(case.connection, other.id):
             continue
-        if linked <= {None}:
+        if other.id in gone:
+            yield _of_erased(case, other.id)
+        elif linked <= {None}:
             yield _unknown(case, other.id)
         else:
             yield _two(", ".join(sorted(filter(None, linked))), other.id, "of this person")
