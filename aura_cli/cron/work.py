@@ -128,7 +128,8 @@ def refresh_tokens(at: Surroundings, limit: Limit) -> Done:
     work, wanted = _keeper(at), Wanted(WITHIN)
     plan = work.plan(wanted, Chosen())
     limit.tick()
-    done = work.run(wanted, plan)
+    with limit.handed_on(at.wire.stop):
+        done = work.run(wanted, plan)
     limit.tick()
     revoked, unrevoked = Ender(at.engine, at.vault, at.catalogue, at.wire, at.settings, at.clock).retry()
     with reading(at.engine) as connection:

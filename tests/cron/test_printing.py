@@ -64,7 +64,7 @@ def test_systemd_takes_them(aura: Aura, tmp_path: Path, folder: str) -> None:
 
 
 def test_kubernetes_takes_them(aura: Aura, tmp_path: Path) -> None:
-    """By the schemas that Kubernetes publishes, in which nothing is left unsaid; what jobs keep is on one volume, of one machine at a time."""
+    """By the schemas that Kubernetes publishes, in which nothing is left unsaid; all have one volume, of one machine at a time."""
     printed(aura, "--format", "kubernetes", "--image", IMAGE, "--out", str(tmp_path), *JOBS)
     python()
     told = run(str(ENVIRONMENT / "bin" / "kubernetes-validate"), "--strict", "-k", "1.34", str(tmp_path / "aura-cron.yaml"))
