@@ -50,6 +50,9 @@ class Finding:
     system: str = ""
 
 
+SETTINGS_FIRST = "look first whether these settings are the ones that are meant"  # whose database it is seldom changes
+
+
 def counted(number: int, what: str) -> str:
     """So many of something, `what` being the word for one: `1 event`, `2,000 events`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
