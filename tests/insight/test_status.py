@@ -196,4 +196,4 @@ def test_what_to_paste_is_of_the_environment_that_was_looked_at(small_desk: Desk
     small_desk.connect("slack", health="needs_consent")
     (small_desk.aura.work / "x").touch(0o600)
     *_, line = small_desk("status", "--env-file", "x").out.splitlines()
-    assert (line, len(line)) == ("! 1 connection br…: aura --env-file x integrations list --health needs_consent", 80)
+    assert (line, len(line)) == ("! 1 connection brok…: aura --env-file x integrations list --health needs_consent", 80)
