@@ -117,7 +117,7 @@ def print_(
 ) -> None:
     """Print what makes a clock start the jobs; what only needs attention (exit 3) is no crash to it.
 
-    Example: aura cron print --format systemd --out /etc/systemd/system
+    Example: aura cron print --format systemd --out units
     """
     from aura_cli.cron.jobs import SINGLE, find
     from aura_cli.cron.units import FORMS
