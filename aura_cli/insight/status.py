@@ -180,8 +180,8 @@ def lines(found: Status, width: int = 80) -> Iterator[str]:
     yield _cut(f"Limits  {_limits(found)}", width)
     if found.attention:
         yield ""
-    for one in found.attention[:5]:  # what is to be pasted is never cut
-        yield f"{_cut(f'! {one.what}', max(width - len(one.command) - 2, 12))}: {one.command}"
+    for one in found.attention[:5]:  # what is to be pasted is the last to be cut
+        yield _cut(f"{_cut(f'! {one.what}', max(width - len(one.command) - 2, 12))}: {one.command}", width)
 
 
 def _row(name: str, now: str, moved: str, rest: str) -> str:
