@@ -20,6 +20,8 @@ from aura_cli.reporting import SILENT
 
 _MARKS = "cron"  # the folder in AURA_HOME
 _TELLING_SECONDS = 60.0
+_LIST = "aura cron list"
+_COMMAND = re.compile(r"(^|(?<=: ))aura .+")  # at the end of a line
 _NUMBER = re.compile(r"[0-9][0-9,.]*( \w+?)?(?=s?\b)s?")  # with the word that it counts, be it one or many
 
 _SPAN = re.compile(r"\b[0-9][0-9,.]* ?(ms|s|min|h|d|seconds?|minutes?|hours?|days?)\b")
@@ -173,7 +175,10 @@ class Conductor:
 
     def _alert_of(self, subject: str, lines: Iterator[str] | list[str] | tuple[str, ...], key: str) -> Alert:
         environment = self.at.settings.environment or "production"
-        told = [self.at.console.redact(line) for line in (*lines, f"On {socket.gethostname()}; all jobs: aura cron list")]
+        lines = [
+            _COMMAND.sub(lambda found: self.at.pasted(found[0]), line) for line in (*lines, f"On {socket.gethostname()}; all jobs: {_LIST}")
+        ]
+        told = [self.at.console.redact(line) for line in lines]
         return Alert(f"aura ({environment}): {self.at.console.redact(subject)}"[:250], told, f"aura-alert/{self.job.name}/{key}")
 
     def _alert(self, alert: Alert) -> bool:

@@ -61,6 +61,9 @@ class Surroundings(Protocol):
     def identity(self) -> Identity:
         """Who would write; asks Stripe for the account."""
 
+    def pasted(self, command: str) -> str:
+        """A command of ours as it has to be given to be about the same settings."""
+
 
 @dataclass(frozen=True)
 class Done:

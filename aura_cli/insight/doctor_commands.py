@@ -38,7 +38,7 @@ def doctor(
     systems = _chosen(only)
     tick = runtime.console.progress("Systems that have answered", len(systems) or len(System) - 1)
     report = examine(_surroundings(runtime, offline=offline), systems, tick)
-    pasted, redact = runtime.options.pasted, runtime.console.redact  # services quote what they got
+    pasted, redact = runtime.pasted, runtime.console.redact  # services quote what they got
     found = tuple(replace(one, detail=redact(one.detail), fix=pasted(one.fix) if one.fix else None) for one in report.findings)
     report = replace(report, findings=found)
     runtime.console.end_progress()

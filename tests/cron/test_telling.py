@@ -146,6 +146,15 @@ def test_the_last_success_outlasts_the_database(clockwork: Clockwork, tmp_path: 
     assert (metrics(path)[name], metrics(path)["aura_job_exit_code"]) == (well[name], {("users-sync",): 8})
 
 
+def test_what_an_alert_has_to_be_pasted(clockwork: Clockwork) -> None:
+    """It is about the settings that the job had, and not about those of whoever is woken up."""
+    (clockwork.aura.work / "x.env").touch(0o600)
+    clockwork.privy.replaced[0] = BROKEN
+    assert clockwork("run", "users-sync", "--env-file", "x.env").exit == 7
+    (said,) = clockwork.chat.said
+    assert said["text"].endswith("; all jobs: aura --env-file x.env cron list")
+
+
 def test_an_alert_holds_no_secret(clockwork: Clockwork) -> None:
     """What a service says of a key stands in no alert."""
     secret = clockwork.env["PRIVY_APP_SECRET"]

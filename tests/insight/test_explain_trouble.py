@@ -11,15 +11,17 @@ from uuid import uuid4
 
 import pytest
 
+from aura_cli.console import Console
 from aura_cli.db.engine import writing
 from aura_cli.db.shared import subscriptions
 from aura_cli.mail.tables import mails, suppressions
-from aura_cli.runtime import Options
+from aura_cli.runtime import Options, Runtime
 from aura_cli.sandbox.stripe import billing, records
 from aura_cli.users.tables import user_aliases
 from tests.insight.desk import LONG_AGO, Desk
 from tests.parts.terminal import on_a_terminal
 
+LEFT = ["aura explain x --env production", "aurora x", "du -xh /"]
 NOBODY = "http://127.0.0.1:9"  # the discard port: refused at once
 
 
@@ -297,5 +299,5 @@ def test_what_to_paste_is_of_the_environment_that_was_looked_at(small_desk: Desk
     fix = done.json["verdict"]["fix"]
     assert fix.startswith("aura --env-file 'of mine.env' subscriptions")
     desk.repair(fix)
-    assert Options(environment="staging").pasted("aura explain x --env production") == "aura explain x --env production"
-    assert Options(environment="staging").pasted("aurora x") == "aurora x"
+    with Runtime(Options(environment="staging"), Console()) as runtime:
+        assert [runtime.pasted(text) for text in LEFT] == LEFT
