@@ -20,7 +20,6 @@ from aura_cli.reporting import SILENT
 
 _MARKS = "cron"  # the folder in AURA_HOME
 _TELLING_SECONDS = 60.0
-_LIST = "aura cron list"
 _COMMAND = re.compile(r"(^|(?<=: ))aura .+")  # at the end of a line
 _NUMBER = re.compile(r"[0-9][0-9,.]*( \w+?)?(?=s?\b)s?")  # with the word that it counts, be it one or many
 
@@ -175,10 +174,9 @@ class Conductor:
 
     def _alert_of(self, subject: str, lines: Iterator[str] | list[str] | tuple[str, ...], key: str) -> Alert:
         environment = self.at.settings.environment or "production"
-        lines = [
-            _COMMAND.sub(lambda found: self.at.pasted(found[0]), line) for line in (*lines, f"On {socket.gethostname()}; all jobs: {_LIST}")
-        ]
-        told = [self.at.console.redact(line) for line in lines]
+        where = f"On {socket.gethostname()}; all jobs: aura cron list"
+        said = [_COMMAND.sub(lambda found: self.at.pasted(found[0]), line) for line in (*lines, where)]
+        told = [self.at.console.redact(line) for line in said]
         return Alert(f"aura ({environment}): {self.at.console.redact(subject)}"[:250], told, f"aura-alert/{self.job.name}/{key}")
 
     def _alert(self, alert: Alert) -> bool:
