@@ -81,6 +81,19 @@ class Runtime:
             self.console.warn(f"{name} is ignored: it does not come from where its credential comes from")
         return settings
 
+    def pasted(self, command: str) -> str:
+        """A command of ours with the options that say whose settings count here, to be pasted as it is.
+
+        What is another's, or names an environment by itself, is as it was.
+        """
+        from shlex import quote
+
+        program, _, words = command.partition(" ")
+        if program != "aura" or "--env" in words.split():
+            return command
+        named = {"--env": self.options.environment, "--env-file": self.options.env_file}
+        return " ".join((program, *(word for name, value in named.items() if value for word in (name, quote(value))), words))
+
     @cached_property
     def database_url(self) -> str:
         """Where the database is; the embedded one is announced on stderr."""

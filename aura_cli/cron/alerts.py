@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from aura_cli.errors import AuraError, ConfigurationError, ServiceError, UnreachableError
 from aura_cli.settings import LOOPBACK_HOSTS, Settings
 
-SECONDS = 5.0  # without a byte: whoever does not answer keeps no job
+SECONDS, ATTEMPTS = 5.0, 2  # without a byte, at each: whoever does not answer keeps no job
 _DISCORD = ("discord.com", "discordapp.com")
 
 
@@ -64,7 +64,7 @@ def _post(to: str, alert: Alert) -> None:
         raise ConfigurationError("AURA_ALERT_TO is an address without https")
     content = {"content": alert.text[:2000]} if parts.hostname in _DISCORD else {"text": alert.text}
     path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
-    with Service("The chat", f"{parts.scheme}://{parts.netloc}", {}, Rate(0), timeout=SECONDS) as chat:
+    with Service("The chat", f"{parts.scheme}://{parts.netloc}", {}, Rate(0), timeout=SECONDS, attempts=ATTEMPTS) as chat:
         try:
             chat.call("POST", path, json=content, repeatable=True)
         except AuraError as error:
@@ -85,7 +85,7 @@ def _mail(settings: Settings, to: str, alert: Alert) -> None:
         "subject": alert.subject,
         "text": "\n".join(alert.lines),
     }
-    service.timeout = SECONDS
+    service.timeout, service.attempts = SECONDS, ATTEMPTS
     with service:
         body = json.dumps(message).encode()
         headers = {"Idempotency-Key": f"{alert.key}/{sha256(body).hexdigest()[:16]}", "Content-Type": "application/json"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -116,7 +117,7 @@ def print_(
 ) -> None:
     """Print what makes a clock start the jobs; what only needs attention (exit 3) is no crash to it.
 
-    Example: aura cron print --format systemd --out /etc/systemd/system
+    Example: aura cron print --format systemd --out units
     """
     from aura_cli.cron.jobs import SINGLE, find
     from aura_cli.cron.units import FORMS
@@ -125,14 +126,16 @@ def print_(
     jobs = [find(name) for name in names] if names else list(SINGLE)
     if form is Form.GITHUB_ACTIONS and not names:
         jobs = _lasting(runtime, jobs)
-    if form in (Form.CRONTAB, Form.SYSTEMD) and (passing := _passing(runtime.settings)):
+    if form is Form.GITHUB_ACTIONS:
+        runtime.console.say("GitHub's runner forgets its disk: while the database is away, each run alerts anew")
+    if form in (Form.CRONTAB, Form.SYSTEMD) and (passing := _passing(runtime.settings, jobs)):
         runtime.console.say(f"Set in this environment, which what starts jobs has not: {', '.join(passing)}. Put them into a file")
     for job in jobs:
         if absent := [name for name in job.needs if not runtime.settings.secret(name)]:
             runtime.console.say(f"{job.name} needs {', '.join(absent)}, which is not set here")
     if not runtime.settings.get("AURA_ALERT_TO") and not runtime.settings.get("NEXT_PUBLIC_SENTRY_DSN"):
         runtime.console.say("Nobody would hear that a job fails: set AURA_ALERT_TO, or NEXT_PUBLIC_SENTRY_DSN")
-    files = dict(FORMS[form](jobs, _setup(runtime, directory, program, image)))
+    files = dict(FORMS[form](jobs, _setup(runtime, jobs, directory, program, image)))
     if out and not runtime.options.dry_run:
         _write(out, files)
     deed = "Would be written" if runtime.options.dry_run else "Written"
@@ -147,35 +150,53 @@ def _lasting(runtime: Runtime, jobs: list[Job]) -> list[Job]:
     return [job for job in jobs if not job.spools]
 
 
-def _setup(runtime: Runtime, directory: Path | None, program: Path | None, image: str | None) -> Setup:
+def _setup(runtime: Runtime, jobs: list[Job], directory: Path | None, program: Path | None, image: str | None) -> Setup:
     import shutil
     import sys
 
     from aura_cli.cron.units import Setup
+    from aura_cli.settings import is_secret
 
-    here, settings = str((directory or Path()).absolute()), runtime.settings
+    here, settings, options = str((directory or Path()).absolute()), runtime.settings, runtime.options
     found = str(program) if program else shutil.which("aura")
     if not here.isprintable() or (found and not found.isprintable()):
         raise UsageError("A path that cannot be shown cannot be printed")
     words = [found] if found else [sys.executable, "-m", "aura_cli"]
-    return Setup(words, here, image, runtime.options.environment, *_names(settings))
+    file = str(Path(options.env_file).absolute()) if options.env_file else None
+    given = [word for name, value in (("--env", options.environment), ("--env-file", file)) if value for word in (name, value)]
+    names = [name for name in _read_by(jobs, settings) if name != "AURA_ENV"] or ["DATABASE_URL"]
+    secret = [name for name in names if is_secret(name) or name == "AURA_ALERT_TO"]  # whoever knows a chat's address may write there
+    plain = [name for name in names if name not in secret]
+    return Setup(words, here, image, given, settings.environment, _login(), str(settings.home.absolute()), secret, plain)
 
 
-def _names(settings: Settings) -> tuple[list[str], list[str]]:
-    """The settings that count here by name: secret ones, others."""
+def _login() -> str:
+    """The login name of whoever prints, or a number that has none; empty where there are no such names."""
+    import os
+
+    with suppress(ImportError):
+        import pwd
+
+        try:
+            return pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            return str(os.getuid())
+    return ""
+
+
+def _read_by(jobs: list[Job], settings: Settings) -> list[str]:
+    """The settings that count here and that these jobs read: providers' credentials only those that refresh."""
     from aura_cli.settings import KNOWN
 
-    names = [name for name in settings.values if name != "AURA_ENV"] or ["DATABASE_URL"]
-    hidden = {name for name, known in KNOWN.items() if known.secret} | {"AURA_ALERT_TO"}  # a chat's address lets whoever has it write there
-    secret = [name for name in names if name.endswith("_CLIENT_SECRET") or name in hidden]
-    return secret, [name for name in names if name not in secret]
+    refreshing = any(job.spools for job in jobs)
+    return sorted(name for name in settings.values if refreshing or name in KNOWN)
 
 
-def _passing(settings: Settings) -> list[str]:
-    """The settings that come from no file."""
+def _passing(settings: Settings, jobs: list[Job]) -> list[str]:
+    """Of those the ones that come from no file."""
     from aura_cli.settings import ENVIRONMENT
 
-    return [name for name, setting in settings.values.items() if setting.source == ENVIRONMENT]
+    return [name for name in _read_by(jobs, settings) if settings.values[name].source == ENVIRONMENT]
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:

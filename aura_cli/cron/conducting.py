@@ -11,13 +11,16 @@ from aura_cli.cron import history, metrics
 from aura_cli.cron.alerts import Alert, recipients, send
 from aura_cli.cron.history import BROKEN_OFF, KILLED, KILLED_HOW, WELL_ENDED, Run
 from aura_cli.cron.jobs import Job
-from aura_cli.cron.running import AtWork, Begun, How, Outcome, Ran, failed_to_begin, perform
+from aura_cli.cron.limit import Limit, Overrun
+from aura_cli.cron.running import AtWork, Begun, How, Outcome, Ran, Watch, failed_to_begin, perform
 from aura_cli.cron.work import Surroundings, failing
 from aura_cli.db.engine import reading, writing
 from aura_cli.errors import AuraError, ConfigurationError, ServiceError, UnreachableError
 from aura_cli.reporting import SILENT
 
 _MARKS = "cron"  # the folder in AURA_HOME
+_TELLING_SECONDS = 60.0
+_COMMAND = re.compile(r"(^|(?<=: ))aura .+")  # at the end of a line
 _NUMBER = re.compile(r"[0-9][0-9,.]*( \w+?)?(?=s?\b)s?")  # with the word that it counts, be it one or many
 
 _SPAN = re.compile(r"\b[0-9][0-9,.]* ?(ms|s|min|h|d|seconds?|minutes?|hours?|days?)\b")
@@ -40,21 +43,20 @@ class Conductor:
         Raises ConfigurationError for a metrics file that cannot be written, once everything else is done.
         """
         try:
-            outcome = perform(self._bound(), self.at, self.how, self._begin)
+            with Limit(self.how.seconds or self.job.seconds, self.how.stop):
+                job = self._bound()
+            outcome = perform(job, self.at, self.how, Watch(self._begin, self._hangs) if self.how.told else Watch())
         except AtWork:
             raise
-        except Exception as error:  # noqa: BLE001 (whatever it is, somebody has to hear that the job did not run)
-            outcome = failed_to_begin(self.job, self.at, error)
+        except (Exception, Overrun) as error:  # noqa: BLE001 (whatever it is, somebody has to hear that the job did not run)
+            outcome = failed_to_begin(self.job, self.at, self.how, error)
         self._report(outcome)
         if self.how.told:
-            self._end(outcome.ran)
-            self._tell(outcome)
-            if outcome.number:
-                self._carry_notices()
+            self._tell_all(outcome)
         if metrics_file:
-            r = outcome.ran
-            lines = metrics.text(r.job, self.at.clock(), r.duration_s, r.exit_code, r.counts, outcome.last_success)
-            metrics.write(metrics_file, lines)
+            r, well = outcome.ran, outcome.last_success
+            well = well if outcome.number else metrics.last_success(metrics_file, r.job)
+            metrics.write(metrics_file, metrics.text(r.job, self.at.clock(), r.duration_s, r.exit_code, r.counts, well))
         return outcome
 
     def _bound(self) -> Job:
@@ -74,8 +76,6 @@ class Conductor:
         return self.job
 
     def _begin(self, begun: Begun) -> None:
-        if not self.how.told:
-            return
         schedule = self.job.schedule.cron
         self._check_in = self.at.reporter.check_in(self.job.name, "in_progress", schedule=schedule, max_runtime=begun.seconds)
         if begun.killed and (now := state(KILLED, begun.killed[0].error or KILLED_HOW)) != self._told():
@@ -83,6 +83,23 @@ class Conductor:
             subject = f"{self.job.name}: the run begun at {when} was killed, or its machine went down"
             if self._alert(self._alert_of(subject, ["The next one has begun."], f"{begun.killed[0].id}-killed")):
                 self._note_told(begun.killed[0].id, now)
+
+    def _hangs(self, run: int, trouble: AuraError) -> None:
+        """Nothing may come of it any more, so it is told of now; where it ends in spite of that, it is as it was told."""
+        lines = ["It comes to no safe point, and its lease is given up: end the process that it runs in, and start that anew."]
+        if self._alert(self._alert_of(f"{self.job.name} hangs, long after its time was over", lines, f"{run}-hangs")):
+            self._note_told(run, state(trouble.exit_code, trouble.message))
+
+    def _tell_all(self, outcome: Outcome) -> None:
+        """Whoever has to know, as far as they can be reached in a minute."""
+        try:
+            with Limit(_TELLING_SECONDS):
+                self._end(outcome.ran)
+                self._tell(outcome)
+                if outcome.number:
+                    self._carry_notices()
+        except Overrun:
+            self.at.console.warn("Nobody could be told of it within a minute; the next run tries again")
 
     def _end(self, ran: Ran) -> None:
         """What worked is ok, though it may need attention; whatever else ended it is an error, for the work was not done."""
@@ -157,7 +174,9 @@ class Conductor:
 
     def _alert_of(self, subject: str, lines: Iterator[str] | list[str] | tuple[str, ...], key: str) -> Alert:
         environment = self.at.settings.environment or "production"
-        told = [self.at.console.redact(line) for line in (*lines, f"On {socket.gethostname()}; all jobs: aura cron list")]
+        where = f"On {socket.gethostname()}; all jobs: aura cron list"
+        said = [_COMMAND.sub(lambda found: self.at.pasted(found[0]), line) for line in (*lines, where)]
+        told = [self.at.console.redact(line) for line in said]
         return Alert(f"aura ({environment}): {self.at.console.redact(subject)}"[:250], told, f"aura-alert/{self.job.name}/{key}")
 
     def _alert(self, alert: Alert) -> bool:

@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
 from typing import ClassVar, NoReturn, Self
@@ -10,6 +12,7 @@ from aura_cli.errors import ConflictError
 
 _SOONEST = 0.001
 _AGAIN = 30.0  # seconds after which the alarm rings once more: putting things away may hang, too
+_LOOK_SECONDS = 0.2
 
 
 class Overrun(KeyboardInterrupt):
@@ -58,6 +61,27 @@ class Limit:
             raise ConflictError("Somebody else took this job over", "This process could not reach the database for too long")
         if self.left <= 0:
             raise Overrun
+
+    @contextmanager
+    def handed_on(self, to: threading.Event) -> Iterator[None]:
+        """Set `to` once a `tick` would raise, for work that never comes to one."""
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(_LOOK_SECONDS):
+                try:
+                    self.tick()
+                except (KeyboardInterrupt, ConflictError):
+                    to.set()
+                    return
+
+        thread = threading.Thread(target=watch, name="limit", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     @property
     def left(self) -> float:

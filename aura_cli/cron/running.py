@@ -23,6 +23,7 @@ from aura_cli.errors import AttentionNeeded, AuraError, ConflictError, PartialFa
 
 _LOOK_SECONDS = 1.0
 BEAT_SECONDS = RENEW_SECONDS + 2.0
+PATIENCE_SECONDS = 300.0  # beyond its time, in which a job comes to a safe point, or hangs
 
 
 class AtWork(ConflictError):
@@ -34,6 +35,7 @@ class How:
     """`seconds` it may take (None: the job's own), whether it `waits` for who is at it, whether nothing handled is right this time.
 
     `told`: check-ins and alerts go out; `stop` ends it at a safe point; not where somebody began it in the last `fresh` seconds.
+    Its lease is renewed every `beat` seconds, until it hangs for `patience` seconds beyond its time.
     """
 
     seconds: float | None = None
@@ -42,6 +44,8 @@ class How:
     told: bool = True
     stop: threading.Event = field(default_factory=threading.Event)
     fresh: float = 0.0
+    beat: float = BEAT_SECONDS
+    patience: float = PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,14 @@ class Begun:
 
 
 @dataclass(frozen=True)
+class Watch:
+    """Who hears of a run under way: `begun` once the job is ours, `hangs` (its number, its trouble) once it is past all patience."""
+
+    begun: Callable[[Begun], None] = lambda run: None
+    hangs: Callable[[int, AuraError], None] = lambda number, trouble: None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A run with what is not for everybody: what ended it, and how the job fared before. `number` is 0 where nothing could be noted."""
 
@@ -79,8 +91,8 @@ class Outcome:
     number: int = 0
 
 
-def perform(job: Job, at: Surroundings, how: How, begun: Callable[[Begun], None] = lambda run: None) -> Outcome:
-    """Do a job now, and note how it went; `begun` is called once it is ours. Never raises what went wrong in it.
+def perform(job: Job, at: Surroundings, how: How, watch: Watch = Watch()) -> Outcome:
+    """Do a job now, and note how it went. Never raises what went wrong in it.
 
     Raises AtWork where somebody else is at it, and what the database raises where nothing can be noted.
     """
@@ -91,10 +103,9 @@ def perform(job: Job, at: Surroundings, how: How, begun: Callable[[Begun], None]
             number, killed = history.begin(connection, job.name, own.owner)
             before, well = history.verdict_before(connection, job.name, number), history.well_before(connection, job.name, number)
             earlier = history.verdict_before(connection, job.name, killed[-1].id) if killed else before
-        begun(Begun(seconds, tuple(killed), earlier))
-        started, clock = at.clock(), monotonic()
-        with kept(at.engine, own, limit := Limit(seconds, how.stop)):
-            done, cause = _attempt(job, at, how, limit)
+        started, clock, limit = at.clock(), monotonic(), Limit(seconds, how.stop)
+        with kept(at.engine, own, limit, lambda: watch.hangs(number, overrun(seconds)), every=how.beat, patience=how.patience):
+            done, cause = _attempt(job, at, how, limit, lambda: watch.begun(Begun(seconds, tuple(killed), earlier)))
         trouble = _trouble(cause, limit) if cause else _suddenly_nothing(job, done, well, how) or done.left
         code = _exit_code(cause, trouble)
         error = at.console.redact(trouble.message) if trouble else "It was stopped" if cause else None
@@ -135,12 +146,26 @@ def _require_due(engine: Engine, job: Job, how: How) -> None:
 
 
 @contextmanager
-def kept(engine: Engine, own: Lease, limit: Limit, every: float = BEAT_SECONDS) -> Iterator[None]:
-    """Keep the lease for as long as this process lives, however long the job takes to come to a safe point."""
+def kept(
+    engine: Engine,
+    own: Lease,
+    limit: Limit,
+    hangs: Callable[[], None],
+    *,
+    every: float = BEAT_SECONDS,
+    patience: float = PATIENCE_SECONDS,
+) -> Iterator[None]:
+    """Keep the lease for as long as this process lives and the job may yet come to a safe point; then somebody else may have it.
+
+    `hangs` is called, once, where it does not come to one within `patience` seconds beyond its limit.
+    """
     ended = threading.Event()
 
     def beat() -> None:
         while not ended.wait(every):
+            if limit.left < -patience:
+                hangs()
+                return
             try:
                 with writing(engine) as connection:
                     own.assert_held(connection)
@@ -159,10 +184,11 @@ def kept(engine: Engine, own: Lease, limit: Limit, every: float = BEAT_SECONDS) 
         thread.join(5)
 
 
-def _attempt(job: Job, at: Surroundings, how: How, limit: Limit) -> tuple[Done, BaseException | None]:
+def _attempt(job: Job, at: Surroundings, how: How, limit: Limit, begun: Callable[[], None]) -> tuple[Done, BaseException | None]:
     """What it came to, or what ended it."""
     try:
         with limit, at.reporter.trace(f"aura cron {job.name}", "job") as facts:
+            begun()
             for setting in job.needs:
                 at.settings.require(setting, f"{job.name} needs it")
             done = job.work(at, limit) if job.work else _in_turn(job, at, how, limit)
@@ -214,13 +240,18 @@ def _suddenly_nothing(job: Job, done: Done, well: Run | None, how: How) -> AuraE
     return PartialFailure(message, f"Where that is right: aura cron run {job.name} --nothing-is-right")
 
 
+def overrun(seconds: float) -> AuraError:
+    """What a job comes to that takes longer than it may."""
+    hint = "It goes on from there the next time; --max-runtime gives it more"
+    return PartialFailure(f"It was not done after {seconds:.0f} seconds, and was stopped at a safe point", hint)
+
+
 def _trouble(cause: BaseException, limit: Limit) -> AuraError | None:
     """What ended a job, in the words of a person; None where somebody stopped it."""
     if isinstance(cause, AuraError):
         return cause
     if isinstance(cause, Overrun):
-        hint = "It goes on from there the next time; --max-runtime gives it more"
-        return PartialFailure(f"It was not done after {limit.seconds:.0f} seconds, and was stopped at a safe point", hint)
+        return overrun(limit.seconds)
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return UnreachableError(f"There is no room to write: {cause.strerror}", "Make room and run it again")
     if not isinstance(cause, Exception):
@@ -234,11 +265,11 @@ def _exit_code(cause: BaseException | None, trouble: AuraError | None) -> int:
     return getattr(cause, "exit_code", 130) if cause else 0
 
 
-def failed_to_begin(job: Job, at: Surroundings, error: Exception) -> Outcome:
+def failed_to_begin(job: Job, at: Surroundings, how: How, error: Exception | Overrun) -> Outcome:
     """A run that could not be noted anywhere, because the database, or the right to it, is what failed."""
     with suppress(Exception):
         forget_details(error)
-    trouble = _trouble(error, Limit(0))
+    trouble = _trouble(error, Limit(how.seconds or job.seconds))
     assert trouble
     ran = Ran(job.name, trouble.exit_code, at.clock(), 0.0, {}, at.console.redact(trouble.message), trouble.hint)
     return Outcome(ran, error, trouble)

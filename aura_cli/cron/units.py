@@ -11,6 +11,7 @@ from aura_cli.errors import UsageError
 
 SERVICE = "aura-job@.service"
 HOME = "/var/lib/aura"
+LABELS = {"app.kubernetes.io/name": "aura-cron"}
 _GRACE, _MARGIN = 60, 120  # seconds: to end in, and beyond a job's own limit until whoever started it ends it
 
 
@@ -18,19 +19,28 @@ _GRACE, _MARGIN = 60, 120  # seconds: to end in, and beyond a job's own limit un
 class Setup:
     """Where the jobs will run: the program's words, the folder that holds the settings' files, or the image that holds the program.
 
-    `secret` and `plain` are the names of settings: of secret ones, and of others.
+    `options` say which settings count, where there are files; in an image it is `environment`. `user` and `home` (AURA_HOME) are whose
+    files those are. `secret` and `plain` are the names of settings: of secret ones, and of others.
     """
 
     program: Sequence[str]
     directory: str
     image: str | None = None
+    options: Sequence[str] = ()
     environment: str | None = None
+    user: str = ""
+    home: str = HOME
     secret: Sequence[str] = ()
     plain: Sequence[str] = ()
 
     def command(self, job: str) -> list[str]:
         """The words that run a job here."""
-        return [*self.program, *(["--env", self.environment] if self.environment else []), "cron", "run", job]
+        return [*self.program, *self.options, "cron", "run", job]
+
+    @property
+    def named_environment(self) -> Mapping[str, str]:
+        """What says in an image which environment it is."""
+        return {"AURA_ENV": self.environment} if self.environment else {}
 
     def require_image(self) -> str:
         """Raises UsageError where there is none."""
@@ -64,6 +74,8 @@ def systemd(jobs: Sequence[Job], setup: Setup) -> Files:
         "Unit": {"Description": "aura: the job %i", "Wants": "network-online.target", "After": "network-online.target"},
         "Service": {
             "Type": "oneshot",
+            **({"User": setup.user} if setup.user else {}),  # a file of settings that is another's is refused
+            "Environment": _word(f"AURA_HOME={setup.home}"),
             "WorkingDirectory": setup.directory.replace("%", "%%"),
             "ExecStart": f"{' '.join([_word(program), *(_word(word).replace('$', '$$') for word in words)])} %i",
             "SuccessExitStatus": "3",  # it worked, and something needs attention
@@ -85,16 +97,17 @@ def systemd(jobs: Sequence[Job], setup: Setup) -> Files:
 
 
 def kubernetes(jobs: Sequence[Job], setup: Setup) -> Files:
-    """CronJobs (batch/v1), which read their settings from a secret called aura; those that keep something on disk, a volume, too."""
+    """CronJobs (batch/v1), which read their settings from a secret called aura, and keep on a volume what has to last.
+
+    One machine at a time has the volume, so those that are at work at once are all there.
+    """
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": "aura-home"},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}},
     }
-    objects = [volume] if any(job.spools for job in jobs) else []
-    objects += [_cron_job(job, setup.require_image()) for job in jobs]
-    return {"aura-cron.yaml": "---\n".join(map(document, objects))}
+    return {"aura-cron.yaml": "---\n".join(map(document, [volume, *(_cron_job(job, setup) for job in jobs)]))}
 
 
 def github_actions(jobs: Sequence[Job], setup: Setup) -> Files:
@@ -103,7 +116,7 @@ def github_actions(jobs: Sequence[Job], setup: Setup) -> Files:
     names = {
         **{name: f"${{{{ secrets.{name} }}}}" for name in setup.secret},
         **{name: f"${{{{ vars.{name} }}}}" for name in setup.plain},
-        **({"AURA_ENV": setup.environment} if setup.environment else {}),
+        **setup.named_environment,
     }
     workflow = {
         "name": "aura",
@@ -128,18 +141,25 @@ FORMS: Mapping[str, Callable[[Sequence[Job], Setup], Files]] = {
 }
 
 
-def _cron_job(job: Job, image: str) -> dict[str, Any]:
+def _cron_job(job: Job, setup: Setup) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": "aura",
-        "image": image,
+        "image": setup.require_image(),
         "command": ["aura", "cron", "run", job.name, "--attention-ok"],
         "envFrom": [{"secretRef": {"name": "aura"}}],
+        "env": [{"name": name, "value": value} for name, value in {"AURA_HOME": HOME, **setup.named_environment}.items()],
+        "volumeMounts": [{"name": "home", "mountPath": HOME}],
     }
-    pod: dict[str, Any] = {"restartPolicy": "Never", "terminationGracePeriodSeconds": _GRACE, "containers": [container]}
-    if job.spools:
-        container |= {"env": [{"name": "AURA_HOME", "value": HOME}], "volumeMounts": [{"name": "home", "mountPath": HOME}]}
-        pod |= {"volumes": [{"name": "home", "persistentVolumeClaim": {"claimName": "aura-home"}}]}
-    run = {"backoffLimit": 0, "activeDeadlineSeconds": job.minutes * 60 + _MARGIN, "template": {"spec": pod}}
+    beside = {"labelSelector": {"matchLabels": LABELS}, "topologyKey": "kubernetes.io/hostname"}
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": _GRACE,
+        "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [beside]}},
+        "containers": [container],
+        "volumes": [{"name": "home", "persistentVolumeClaim": {"claimName": "aura-home"}}],
+    }
+    template = {"metadata": {"labels": LABELS}, "spec": pod}
+    run = {"backoffLimit": 0, "activeDeadlineSeconds": job.minutes * 60 + _MARGIN, "template": template}
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",

@@ -62,6 +62,9 @@ class Surroundings(Protocol):
     def identity(self) -> Identity:
         """Who would write; asks Stripe for the account."""
 
+    def pasted(self, command: str) -> str:
+        """A command of ours as it has to be given to be about the same settings."""
+
 
 @dataclass(frozen=True)
 class Done:
@@ -129,7 +132,8 @@ def refresh_tokens(at: Surroundings, limit: Limit) -> Done:
     work, wanted = _keeper(at), Wanted(WITHIN)
     plan = work.plan(wanted, Chosen())
     limit.tick()
-    done = work.run(wanted, plan)
+    with limit.handed_on(at.wire.stop):
+        done = work.run(wanted, plan)
     limit.tick()
     revoked, unrevoked = Ender(at.engine, at.vault, at.catalogue, at.wire, at.settings, at.clock).retry()
     with reading(at.engine) as connection:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
@@ -15,8 +16,8 @@ BUSY_MILLISECONDS = 10_000
 _WRITE = "aura_write"
 
 
-def connect(url: str) -> Engine:
-    """An engine for `url`; nothing is connected yet.
+def connect(url: str, *, looks: bool = False) -> Engine:
+    """An engine for `url`; nothing is connected yet. Who only `looks` leaves the file of an SQLite database as it is, its mode too.
 
     Raises ConfigurationError for a SQLite library before 3.39. On PostgreSQL no prepared statement and no session
     state is used, because a pooler in transaction mode (Neon's `-pooler` host) keeps neither.
@@ -41,7 +42,7 @@ def connect(url: str) -> Engine:
         hide_parameters=True,
         connect_args={"check_same_thread": False},
     )
-    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", partial(_prepare_sqlite, "query_only=ON" if looks else "journal_mode=WAL"))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -181,9 +182,9 @@ def _require_recent_sqlite() -> None:
         )
 
 
-def _prepare_sqlite(connection: Any, entry: ConnectionPoolEntry) -> None:
+def _prepare_sqlite(mode: str, connection: Any, entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
-    for pragma in (f"busy_timeout={BUSY_MILLISECONDS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={BUSY_MILLISECONDS}", mode, "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
-from shlex import quote
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ import typer
 
 from aura_cli.errors import AttentionNeeded, UsageError
 from aura_cli.insight.finding import State, System
-from aura_cli.runtime import Options, Runtime
+from aura_cli.runtime import Runtime
 from aura_cli.words import counted, meant
 
 if TYPE_CHECKING:
@@ -40,16 +39,15 @@ def doctor(
     systems = _chosen(only)
     tick = runtime.console.progress("Systems that have answered", len(systems) or len(System) - 1)
     report = examine(_surroundings(runtime, offline=offline), systems, tick)
-    found = tuple(
-        replace(one, detail=runtime.console.redact(one.detail), fix=_ours(one.fix, runtime.options)) for one in report.findings
-    )  # services quote what they got
+    pasted, redact = runtime.pasted, runtime.console.redact  # services quote what they got
+    found = tuple(replace(one, detail=redact(one.detail), fix=pasted(one.fix) if one.fix else None) for one in report.findings)
     report = replace(report, findings=found)
     runtime.console.end_progress()
     runtime.console.result(report, lambda: _lines(report, runtime.console.width or 0))
     if report.failed:
         named = f"{counted(len(report.failed), 'system')} failed: {', '.join(report.failed)}"
-        again = f"aura doctor --only {','.join(report.failed)}"
-        raise AttentionNeeded(named, f"Look again: {_ours(again, runtime.options)}")
+        again = pasted(f"aura doctor --only {','.join(report.failed)}")
+        raise AttentionNeeded(named, f"Look again: {again}")
 
 
 def _chosen(only: str | None) -> list[System]:
@@ -57,14 +55,6 @@ def _chosen(only: str | None) -> list[System]:
     if unknown := [name for name in names if name not in list(System)]:
         raise UsageError(f"No system {', '.join(unknown)}", meant(unknown[0], list(System)))
     return [System(name) for name in names]
-
-
-def _ours(fix: str | None, options: Options) -> str | None:
-    """A command of ours with the options that say whose settings were looked at, to be pasted as it is; anything else as it was."""
-    program, _, words = (fix or "").partition(" ")
-    named = {"--env": options.environment, "--env-file": options.env_file}
-    given = [word for name, value in named.items() if value for word in (name, quote(value))]
-    return " ".join((program, *given, words)) if program == "aura" else fix
 
 
 def _surroundings(runtime: Runtime, *, offline: bool) -> Surroundings:

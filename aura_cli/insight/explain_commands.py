@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -35,6 +36,8 @@ def explain(
     runtime: Runtime = ctx.obj
     means = work.Means(runtime.engine, runtime.settings, runtime.vault, runtime.catalogue, runtime.console.say)
     found = work.explain(means, anything)
+    breaks = [replace(one, fix=runtime.pasted(one.fix)) for one in (found.verdict, *found.others) if one]
+    found = replace(found, verdict=breaks[0] if breaks else None, others=breaks[1:])
     width = runtime.console.width
     runtime.console.result(found, lambda: _lines(found, None if everything else SHOWN, width))
     if found.verdict:

@@ -50,6 +50,9 @@ class Finding:
     system: str = ""
 
 
+SETTINGS_FIRST = "look first whether these settings are the ones that are meant"  # whose database it is seldom changes
+
+
 def ok(name: str, detail: str, latency_ms: int | None = None) -> Finding:
     """It is as it should be."""
     return Finding(name, State.OK, detail, latency_ms=latency_ms)

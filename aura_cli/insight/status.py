@@ -177,7 +177,8 @@ def lines(found: Status, width: int = 80) -> Iterator[str]:
     yield _cut(f"Limits  {_limits(found)}", width)
     if found.attention:
         yield ""
-    yield from (_cut(f"! {one.what}: {one.command}", width) for one in found.attention[:5])
+    for one in found.attention[:5]:  # what is to be pasted is the last to be cut
+        yield _cut(f"{_cut(f'! {one.what}', max(width - len(one.command) - 2, 12))}: {one.command}", width)
 
 
 def _row(name: str, now: str, moved: str, rest: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -31,6 +32,7 @@ def status(ctx: typer.Context) -> None:
     jobs = [work.Job(one.job, one.state, one.last) for one in runtime.jobs()]
     with reading(runtime.engine) as connection:
         found = work.status(connection, runtime.settings.environment, jobs, limits, note)
+    found = replace(found, attention=[replace(one, command=runtime.pasted(one.command)) for one in found.attention])
     width = min(runtime.console.width or WIDTH, WIDTH)
     runtime.console.result(found, lambda: work.lines(found, width))
 

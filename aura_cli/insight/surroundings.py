@@ -95,7 +95,7 @@ class Database:
                 raise Unseen(OFFLINE)
             if file := _lacking(url):
                 raise NoDatabase(f"the database is not there: {file}")
-            engine, begun = connect(url), monotonic()
+            engine, begun = connect(url, looks=True), monotonic()
             with reading(engine) as connection:
                 connection.execute(select(utc_now())).scalar_one()
             self.latency_ms, self._engine = milliseconds(begun), engine

@@ -95,12 +95,16 @@ class Refresher:
             raise self._broken
 
     def _take_places(self, count: int) -> bool:
-        """Wait until so many more may be on their way. False where the database is gone."""
+        """Wait until so many more may be on their way. False where none are to be, or the database is gone."""
         for _ in range(count):
             while not self._places.acquire(timeout=_PATIENCE):
-                if self._broken:
+                if self._ends:
                     return False
-        return self._broken is None
+        return not self._ends
+
+    @property
+    def _ends(self) -> bool:
+        return self._broken is not None or self.asker.wire.stop.is_set()
 
     def _claimed(self, ids: Sequence[str]) -> list[Claim]:
         turns = claim(self.engine, self.book.vault, self.catalogue, ids, self.owner, self.wanted, self.clock())
@@ -111,7 +115,7 @@ class Refresher:
 
     def _work(self, turn: Claim) -> None:
         """One turn, in a thread of its own."""
-        if self._broken or self.asker.wire.stop.is_set() or self._strikes[turn.provider.id] >= ALIKE:
+        if self._ends or self._strikes[turn.provider.id] >= ALIKE:
             self.spared += 1
             self._places.release()
             return

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -28,6 +28,10 @@ class Chat:
     url: str = ""
     said: list[dict[str, Any]] = field(default_factory=list)
     status: int = 200
+    answers: threading.Event = field(default_factory=threading.Event)  # cleared: it takes what is posted, and says nothing
+
+    def __post_init__(self) -> None:
+        self.answers.set()
 
     @property
     def subjects(self) -> list[str]:
@@ -44,6 +48,11 @@ def chat_listening() -> Iterator[Chat]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.said.append({"path": self.path, **json.loads(body)})
+            found.answers.wait(30)
+            with suppress(OSError):  # nobody waited
+                self._answer()
+
+        def _answer(self) -> None:
             self.send_response(found.status)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -58,6 +67,7 @@ def chat_listening() -> Iterator[Chat]:
     try:
         yield found
     finally:
+        found.answers.set()
         server.shutdown()
         server.server_close()
         thread.join(10)

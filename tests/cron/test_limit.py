@@ -60,6 +60,18 @@ def test_a_thread_looks_by_itself() -> None:
     assert seen == [Overrun]
 
 
+def test_it_is_handed_on() -> None:
+    """Work that knows no tick is stopped when its time is over, or the process ends; not before, nor after its end."""
+    for limit, over in ((Limit(0.05), True), (Limit(60), False)):
+        to = threading.Event()
+        with limit.handed_on(to):
+            assert to.wait(30 if over else 0.5) == over
+    stop = threading.Event()
+    with Limit(60, stop).handed_on(to):
+        stop.set()
+        assert to.wait(30)
+
+
 def test_why_a_tick_ends_it() -> None:
     """The process ends; somebody else took the work over."""
     limit = Limit(60)
@@ -78,7 +90,7 @@ def test_a_lease_lives_as_long_as_its_process(engine: Engine) -> None:
     limit = Limit(60)
     with lease(engine, "cron prune") as own:
         own.renewed -= 1000  # as if it were long ago
-        with kept(engine, own, limit, every=0.05):
+        with kept(engine, own, limit, lambda: None, every=0.05):
             time.sleep(0.3)
             assert not limit.taken_over
             with writing(engine) as connection:
@@ -89,3 +101,16 @@ def test_a_lease_lives_as_long_as_its_process(engine: Engine) -> None:
                 time.sleep(0.02)
     with pytest.raises(ConflictError):
         limit.tick()
+
+
+def test_a_lease_is_not_kept_for_what_hangs(engine: Engine) -> None:
+    """Long after its time a job that comes to no safe point is told of, once, and somebody else may have it."""
+    told = list[float]()
+    limit = Limit(0.1)
+    with lease(engine, "cron prune") as own, kept(engine, own, limit, lambda: told.append(limit.left), every=0.05, patience=0.2):
+        time.sleep(0.6)
+        renewed, own.renewed = own.renewed, own.renewed - 1000
+        time.sleep(0.2)
+        assert own.renewed == renewed - 1000
+    (left,) = told
+    assert left < -0.2

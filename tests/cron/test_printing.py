@@ -1,5 +1,6 @@
 """The files that make a clock start the jobs, read by those who will read them."""
 
+import getpass
 import json
 import subprocess
 from pathlib import Path
@@ -56,11 +57,14 @@ def test_systemd_takes_them(aura: Aura, tmp_path: Path, folder: str) -> None:
     one = units / "aura-job@prune.service"  # a template is looked at through one that is made of it
     one.write_text((units / "aura-job@.service").read_text())
     assert run(program("systemd-analyze", "systemd"), "verify", "--man=no", *map(str, [one, *files[1:]])) == ""
-    assert "SuccessExitStatus=3" in one.read_text()
+    text = one.read_text()
+    assert "SuccessExitStatus=3\n" in text
+    assert f"User={getpass.getuser()}\n" in text  # whose settings' files they are, which nobody else may read
+    assert f"Environment=AURA_HOME={aura.directory}/data\n" in text
 
 
 def test_kubernetes_takes_them(aura: Aura, tmp_path: Path) -> None:
-    """By the schemas that Kubernetes publishes, in which nothing is left unsaid; what fills a spool has a volume."""
+    """By the schemas that Kubernetes publishes, in which nothing is left unsaid; all have one volume, of one machine at a time."""
     printed(aura, "--format", "kubernetes", "--image", IMAGE, "--out", str(tmp_path), *JOBS)
     python()
     told = run(str(ENVIRONMENT / "bin" / "kubernetes-validate"), "--strict", "-k", "1.34", str(tmp_path / "aura-cron.yaml"))
@@ -68,7 +72,8 @@ def test_kubernetes_takes_them(aura: Aura, tmp_path: Path) -> None:
         assert f"passed for resource cronjob/aura-{job} " in told
     assert "persistentvolumeclaim/aura-home" in told
     text = (tmp_path / "aura-cron.yaml").read_text()
-    assert (text.count("--attention-ok"), text.count("claimName")) == (len(JOBS), 2)
+    assert {text.count(word) for word in ("--attention-ok", "claimName: aura-home", "name: AURA_HOME", "podAffinity")} == {len(JOBS)}
+    assert text.count("app.kubernetes.io/name: aura-cron") == 2 * len(JOBS)  # what each has, and what each wants to be beside
 
 
 def test_github_takes_it(aura: Aura, tmp_path: Path) -> None:
@@ -76,14 +81,19 @@ def test_github_takes_it(aura: Aura, tmp_path: Path) -> None:
     secret = "sk_test_sandboxCanaryCanary0001"
     settings = {"STRIPE_SECRET_KEY": secret, "DATABASE_URL": "postgresql://aura:hush-hush@db.example.com/aura", "AURA_ENV": "staging"}
     more = {"SLACK_CLIENT_SECRET": "hush-hush-too", "NEXT_PUBLIC_APP_URL": "https://app.example.com"}
+    more["AURA_ALERT_TO"] = "https://chat.example.com/hush-hush"
     done = printed(aura, "--format", "github-actions", "--image", IMAGE, "--out", str(tmp_path), **settings, **more)
     file = tmp_path / "aura-cron.yml"
     python()
     run(str(ENVIRONMENT / "bin" / "check-jsonschema"), "--builtin-schema", "vendor.github-workflows", str(file))
     text = file.read_text()
-    for name in ("STRIPE_SECRET_KEY", "DATABASE_URL", "SLACK_CLIENT_SECRET"):
+    for name in ("STRIPE_SECRET_KEY", "DATABASE_URL", "AURA_ALERT_TO"):
         assert f'{name}: "${{{{ secrets.{name} }}}}"' in text
     assert "vars.NEXT_PUBLIC_APP_URL" in text
+    assert "  AURA_ENV: staging\n" in text
+    assert "SLACK" not in text  # no job that is here refreshes
+    assert 'SLACK_CLIENT_SECRET: "${{ secrets.' in printed(aura, "--format", "github-actions", "--image", IMAGE, "maintenance", **more).out
+    assert "forgets its disk" in done.err
     assert not any(value in text for value in (secret, "hush-hush", "https://app"))
     assert ("refresh-tokens:" in text, "Without refresh-tokens" in done.err) == (False, True)
     assert "reconcile needs" not in done.err
@@ -110,6 +120,27 @@ def test_what_cron_would_not_have(aura: Aura) -> None:
         assert ("has not: STRIPE_SECRET_KEY. Put" in done.err) == told
         assert "Nobody would hear that a job fails" in done.err
     assert "Nobody would hear" not in printed(aura, AURA_ALERT_TO="oncall@example.com").err
+
+
+def test_the_settings_that_were_meant(aura: Aura) -> None:
+    """They are the same there as here, whoever said which: --env, the process, or a file that is named."""
+    file = aura.work / "other of mine.env"
+    file.write_text("AURA_ENV=staging\n")
+    file.chmod(0o600)
+    named = ["--env-file", file.name]
+    for words, env in ((["--env", "staging"], {}), ([], {"AURA_ENV": "staging"}), (named, {})):
+        text = printed(aura, *words, "--format", "kubernetes", "--image", IMAGE, "prune", **env).out
+        assert text.split("name: AURA_ENV\n")[1].split()[:2] == ["value:", "staging"]
+        assert "AURA_ENV: staging" in printed(aura, *words, "--format", "github-actions", "--image", IMAGE, "prune", **env).out
+    assert f"--env-file '{file}' cron run prune" in printed(aura, *named, "prune").out
+    assert f'--env-file "{file}" cron run %i' in printed(aura, *named, "--format", "systemd", "prune").out
+
+
+def test_the_names_are_in_order(aura: Aura) -> None:
+    """Of the settings that come from the environment alone, those that the jobs read."""
+    env = {"STRIPE_SECRET_KEY": "sk_test_sandbox0000000000", "SLACK_CLIENT_ID": "1", "DATABASE_URL": "postgresql://db.example.com/aura"}
+    assert "has not: DATABASE_URL, STRIPE_SECRET_KEY. Put" in printed(aura, "prune", **env).err
+    assert "has not: DATABASE_URL, SLACK_CLIENT_ID, STRIPE_SECRET_KEY. Put" in printed(aura, **env).err
 
 
 def test_one_job_alone() -> None:

@@ -2,12 +2,15 @@
 
 import json
 import signal
+import socket
 import sys
 import time
 
 import pytest
 
+from aura_cli.cron.history import begin
 from aura_cli.cron.jobs import JOBS
+from aura_cli.db.engine import writing
 from aura_cli.db.leases import lease
 from tests.cron.conftest import USERS, Clockwork, Holding
 from tests.parts.terminal import on_a_terminal
@@ -118,6 +121,33 @@ def test_killed_and_taken_over(clockwork: Clockwork) -> None:
     killed, well = clockwork.chat.subjects
     assert killed.endswith("was killed, or its machine went down")
     assert well == "users-sync is well again"
+
+
+@pytest.mark.parametrize(("words", "code"), [([], 143), (["--max-runtime", "1s"], 9)])
+def test_stopped_while_somebody_is_told(clockwork: Clockwork, words: list[str], code: int) -> None:
+    """What is told before the work is part of the run, which has its end as any other: stopped, or in its time."""
+    with writing(clockwork.engine) as connection:
+        begin(connection, "users-sync", "elsewhere:1:2:3:4")
+    clockwork.chat.answers.clear()
+    running = clockwork.aura.start("cron", "run", "users-sync", *words, env=clockwork.env)
+    deadline = time.monotonic() + 30
+    while not clockwork.chat.said:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.terminate() if code == 143 else clockwork.chat.answers.wait(1.2)
+    clockwork.chat.answers.set()
+    assert running.wait(30) == code
+    assert (clockwork.ends, clockwork.privy.asked) == ([("users-sync", 137), ("users-sync", code)], [])
+
+
+def test_a_silent_stripe_takes_no_longer_than_the_job_may(clockwork: Clockwork) -> None:
+    """Whose database this is has to be asked first; that has the same time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        stripe = {"STRIPE_SECRET_KEY": "sk_test_sandbox0000000000", "STRIPE_API_BASE": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        begun = time.monotonic()
+        done = clockwork("run", "users-sync", "--max-runtime", "1s", **stripe)
+    assert (done.exit, "not done after 1 seconds" in done.err, time.monotonic() - begun < 20) == (9, True, True), done.err
+    assert clockwork.runs == []
 
 
 def test_a_limit_stops_it_where_the_next_goes_on(clockwork: Clockwork) -> None:

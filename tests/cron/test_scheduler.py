@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TextIO
@@ -11,10 +11,14 @@ from typing import TextIO
 import pytest
 
 from aura_cli.console import Console
-from aura_cli.cron.beside import beside
+from aura_cli.cron.beside import Open, beside
+from aura_cli.cron.conducting import Conductor
 from aura_cli.cron.jobs import JOBS, SINGLE, Job
+from aura_cli.cron.limit import Limit
+from aura_cli.cron.running import How
 from aura_cli.cron.scheduler import Scheduler, scheduled
 from aura_cli.cron.tables import job_runs
+from aura_cli.cron.work import Done, Surroundings
 from aura_cli.db.engine import writing
 from aura_cli.runtime import Options, Runtime
 from aura_cli.settings import Settings
@@ -83,21 +87,21 @@ def test_the_minute_that_begins_counts() -> None:
 
 
 @pytest.fixture
-def opened(clockwork: Clockwork, tmp_path: Path) -> Iterator[Callable[[], Scheduler]]:
-    """Makes schedulers, as each of several processes has one, whose jobs know nothing but what a file says."""
+def surroundings(clockwork: Clockwork, tmp_path: Path) -> Iterator[Open]:
+    """Those of a job that knows nothing but what a file says."""
     file = tmp_path / ".env.jobs"
     file.write_text("".join(f"{name}='{value}'\n" for name, value in {**clockwork.env, "AURA_HOME": str(tmp_path)}.items()))
     file.chmod(0o600)
     err: TextIO
     with (tmp_path / "err").open("w+") as err:
+        yield lambda: Runtime(Options(quiet=True, env_file=str(file)), Console(quiet=True, err=err))
 
-        @contextmanager
-        def surroundings() -> Iterator[Runtime]:
-            with Runtime(Options(quiet=True, env_file=str(file)), Console(quiet=True, err=err)) as runtime:
-                yield runtime
 
-        settings = Settings.load({}, tmp_path, env_file=file)
-        yield lambda: beside(settings, surroundings, lambda: datetime.now(UTC))
+@pytest.fixture
+def opened(surroundings: Open, tmp_path: Path) -> Callable[[], Scheduler]:
+    """Makes schedulers, as each of several processes has one."""
+    settings = Settings.load({}, tmp_path, env_file=tmp_path / ".env.jobs")
+    return lambda: beside(settings, surroundings, lambda: datetime.now(UTC))
 
 
 def test_of_several_one_does_it(clockwork: Clockwork, opened: Callable[[], Scheduler]) -> None:
@@ -138,6 +142,40 @@ def test_it_is_stopped_at_a_safe_point(clockwork: Clockwork, opened: Callable[[]
     clockwork.privy.asked.clear()
     assert clockwork("run", "users-sync").exit == 0
     assert clockwork.privy.asked in ([], [2], [1, 2])  # by what had been read when it looked
+
+
+def test_one_that_hangs(clockwork: Clockwork, surroundings: Open) -> None:
+    """No alarm reaches a thread: somebody is told once, long after its time, and no more when it comes to an end after all."""
+    go = threading.Event()
+
+    def work(at: Surroundings, limit: Limit) -> Done:
+        go.wait(30)
+        limit.tick()
+        return Done({})
+
+    def start() -> None:
+        with surroundings() as at:
+            Conductor(replace(JOBS["prune"], work=work), at, How(0.1, beat=0.05, patience=0.2)).run()
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    until(lambda: clockwork.chat.said)
+    time.sleep(0.3)
+    go.set()
+    thread.join(30)
+    assert clockwork.ends == [("prune", 9)]
+    assert clockwork.chat.subjects == ["prune hangs, long after its time was over"]
+
+
+def test_a_slow_clock_skips_nothing(clockwork: Clockwork, surroundings: Open, tmp_path: Path) -> None:
+    """When the last run began is asked by the database's clock alone."""
+    settings = Settings.load({}, tmp_path, env_file=tmp_path / ".env.jobs")
+    slow = beside(settings, surroundings, lambda: datetime.now(UTC) - timedelta(minutes=4))
+    for _ in range(2):
+        slow.start(JOBS["prune"], slow.stop)
+        with writing(clockwork.engine) as connection:
+            connection.execute(job_runs.update().values(started_at=datetime.now(UTC) - timedelta(minutes=5)))
+    assert clockwork.ends == [("prune", 0)] * 2
 
 
 def test_beside_the_listener(clockwork: Clockwork) -> None:

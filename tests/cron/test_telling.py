@@ -126,10 +126,33 @@ def test_figures_for_prometheus(clockwork: Clockwork, tmp_path: Path) -> None:
 
 def test_figures_that_cannot_be_written(clockwork: Clockwork, tmp_path: Path) -> None:
     """The job has been done, and is noted, by then; a folder is named before anything happens."""
-    done = clockwork("run", "users-sync", "--metrics-file", str(tmp_path / "nowhere" / "x.prom"))
-    assert (done.exit, "cannot be written" in done.err, clockwork.ends) == (4, True, [("users-sync", 0)])
+    (tmp_path / "file").touch()
+    for folder in ("nowhere", "file"):
+        done = clockwork("run", "users-sync", "--metrics-file", str(tmp_path / folder / "x.prom"))
+        assert (done.exit, "cannot be written" in done.err) == (4, True), done.err
+    assert clockwork.ends == [("users-sync", 0)] * 2
     done = clockwork("run", "users-sync", "--metrics-file", str(tmp_path))
-    assert (done.exit, "aura-users-sync.prom" in done.err, len(clockwork.runs)) == (2, True, 1)
+    assert (done.exit, "aura-users-sync.prom" in done.err, len(clockwork.runs)) == (2, True, 2)
+
+
+def test_the_last_success_outlasts_the_database(clockwork: Clockwork, tmp_path: Path) -> None:
+    """What is asked while the database is away is when the job last worked."""
+    path = tmp_path / "aura-users-sync.prom"
+    assert clockwork("run", "users-sync", "--metrics-file", str(path)).exit == 0
+    well = metrics(path)
+    away = f"postgresql://aura@127.0.0.1:{free_port()}/aura"
+    assert clockwork("run", "users-sync", "--metrics-file", str(path), DATABASE_URL=away).exit == 8
+    name = "aura_job_last_success_timestamp_seconds"
+    assert (metrics(path)[name], metrics(path)["aura_job_exit_code"]) == (well[name], {("users-sync",): 8})
+
+
+def test_what_an_alert_has_to_be_pasted(clockwork: Clockwork) -> None:
+    """It is about the settings that the job had, and not about those of whoever is woken up."""
+    (clockwork.aura.work / "x.env").touch(0o600)
+    clockwork.privy.replaced[0] = BROKEN
+    assert clockwork("run", "users-sync", "--env-file", "x.env").exit == 7
+    (said,) = clockwork.chat.said
+    assert said["text"].endswith("; all jobs: aura --env-file x.env cron list")
 
 
 def test_an_alert_holds_no_secret(clockwork: Clockwork) -> None:

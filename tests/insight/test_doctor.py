@@ -1,10 +1,13 @@
 """`aura doctor` on a stack that is well, and on one where something is wrong with every system."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -185,6 +188,17 @@ def test_a_database_that_is_not_there(aura: Aura) -> None:
     assert (told.exit, told.json["failed"], file.exists()) == (3, ["database"], False)
     (found,) = told.json["findings"]
     assert (found["detail"], found["fix"]) == (f"the database is not there: {file}", "aura db upgrade")
+
+
+def test_a_database_is_left_as_it_is(aura: Aura, migrated: None, sqlite_database: str) -> None:
+    """Not even its journal becomes another: somebody may copy that file, or have it on a disk that cannot keep another."""
+    file = Path(sqlite_database.removeprefix("sqlite:///"))
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+    before = file.read_bytes()
+    told = aura("doctor", "--only", "database,webhooks,connections,vault", env={"DATABASE_URL": sqlite_database})
+    assert "writable" in told.out, told
+    assert ([one.name for one in file.parent.glob(f"{file.name}*")], file.read_bytes() == before) == ([file.name], True)
 
 
 def test_what_to_paste_is_of_the_environment_that_was_looked_at(aura: Aura) -> None:

@@ -19,7 +19,7 @@ from aura_cli.db.engine import writing
 from aura_cli.db.tables import binding
 from aura_cli.insight.checks import clock, disk
 from aura_cli.insight.checks.database import place
-from aura_cli.insight.finding import State, System
+from aura_cli.insight.finding import SETTINGS_FIRST, State, System
 from aura_cli.insight.surroundings import Database, DatabaseAway
 from aura_cli.integrations.tables import connections
 from aura_cli.outbox.queue import enqueue
@@ -68,7 +68,8 @@ def test_a_database_of_another_environment(either: Stack) -> None:
     ((state, detail, fix),) = either.told(System.DATABASE)
     assert (state, fix) == (State.FAIL, "aura env show")
     assert "privy app: bound to another-app" in detail
-    what = f"the key is of {ACCOUNT}, and this database belongs to acct_of_another"
+    assert detail.endswith(SETTINGS_FIRST)
+    what = f"the key is of {ACCOUNT}, and this database belongs to acct_of_another; {SETTINGS_FIRST}"
     assert either.told(System.STRIPE) == [(State.FAIL, what, "aura env show")]
 
 

@@ -11,17 +11,20 @@ from uuid import uuid4
 
 import pytest
 
+from aura_cli.console import Console
 from aura_cli.db.engine import reading, writing
 from aura_cli.db.shared import subscriptions
 from aura_cli.insight.remote import Remote
 from aura_cli.insight.subject import Subject
 from aura_cli.insight.unknown import nobody
 from aura_cli.mail.tables import mails, suppressions
+from aura_cli.runtime import Options, Runtime
 from aura_cli.sandbox.stripe import billing, records
 from aura_cli.users.tables import other_customers, user_aliases
 from tests.insight.desk import LONG_AGO, Desk
 from tests.parts.terminal import on_a_terminal
 
+LEFT = ["aura explain x --env production", "aurora x", "du -xh /"]
 NOBODY = "http://127.0.0.1:9"  # the discard port: refused at once
 
 
@@ -333,3 +336,19 @@ def test_repairs_that_would_harm(desk: Desk) -> None:
     assert desk.explain(exit=3)["verdict"]["fix"] == "aura email log person1@example.com"
     desk.books.sql("DELETE FROM users WHERE stripe_customer_id IS NULL")
     assert desk.explain("did:privy:person2", exit=3)["verdict"]["link"] == "mail"
+
+
+def test_what_to_paste_is_of_the_environment_that_was_looked_at(small_desk: Desk) -> None:
+    """A repair has the options that were given; one that leads into another environment has that alone."""
+    (small_desk.aura.work / "of mine.env").touch(0o600)
+    desk, words = small_desk, ("--env-file", "of mine.env")
+    with writing(desk.books.engine) as connection:
+        connection.execute(subscriptions.delete())
+    done = desk("explain", desk.person.uuid, *words)
+    assert f"Repair  aura --env-file 'of mine.env' subscriptions reconcile {desk.person.uuid} --apply\n" in done.out, done
+    done = desk("explain", desk.person.uuid, *words, "--json")
+    fix = done.json["verdict"]["fix"]
+    assert fix.startswith("aura --env-file 'of mine.env' subscriptions")
+    desk.repair(fix)
+    with Runtime(Options(environment="staging"), Console()) as runtime:
+        assert [runtime.pasted(text) for text in LEFT] == LEFT

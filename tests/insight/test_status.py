@@ -182,3 +182,18 @@ def test_half_a_revenue_is_none(limitless: Desk) -> None:
         connection.execute(subscriptions.insert().values(unseen))
     assert desk("status", "--json").json["revenue"] == []
     assert desk("subscriptions", "stats", "--json").json["unseen"] == 1
+
+
+def test_what_to_paste_is_of_the_environment_that_was_looked_at(small_desk: Desk) -> None:
+    """It has the options that were given, and stands whole on the screen."""
+    small_desk.more |= UNLIMITED
+    (small_desk.aura.work / "of mine.env").touch(0o600)
+    with writing(small_desk.books.engine) as connection:
+        connection.execute(job_runs.insert().values(job="reconcile", owner="x:1:2:3:4", exit_code=7, finished_at=TODAY))
+    words = ("status", "--env-file", "of mine.env")
+    assert [one["command"] for one in small_desk(*words, "--json").json["attention"]] == ["aura --env-file 'of mine.env' cron list"]
+    assert "! job reconcile failed: aura --env-file 'of mine.env' cron list\n" in small_desk(*words).out
+    small_desk.connect("slack", health="needs_consent")
+    (small_desk.aura.work / "x").touch(0o600)
+    *_, line = small_desk("status", "--env-file", "x").out.splitlines()
+    assert (line, len(line)) == ("! 1 connection brok…: aura --env-file x integrations list --health needs_consent", 80)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+from aura_cli.cron.limit import Limit
 from aura_cli.db.engine import writing
 from aura_cli.db.leases import identity
 from aura_cli.integrations.answers import Grant
@@ -86,6 +87,17 @@ def test_a_long_wait_keeps_its_turn(town: Town) -> None:
         working.join()
         assert len(seen) == 1
     assert town.known(row).lease_owner is None
+
+
+def test_no_turn_begins_once_it_is_to_end(town: Town) -> None:
+    """What is on its way is waited for, the rest is left to the next run, without a lease."""
+    rows = town.connect("linear", town.people(40))
+    town.order("slow", value=1.0, times=40)
+    with refresher(town) as one:
+        with Limit(0.3).handed_on(one.asker.wire.stop):
+            one.run(rows)
+        assert 0 < town.asked() <= 2 * one.at_once
+    assert {known.lease_owner for row in rows if (known := town.known(row))} == {None}
 
 
 def test_any_connection_may_be_the_one_that_tries(town: Town) -> None:

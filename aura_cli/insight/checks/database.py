@@ -15,7 +15,7 @@ from aura_cli.db.engine import is_sqlite, reading
 from aura_cli.db.migrate import HEAD, current, require_current
 from aura_cli.db.types import utc_now
 from aura_cli.errors import ConfigurationError
-from aura_cli.insight.finding import Finding, absent, fail, ok
+from aura_cli.insight.finding import SETTINGS_FIRST, Finding, absent, fail, ok
 from aura_cli.insight.surroundings import NoDatabase, Surroundings
 
 OLDEST = 13  # the first PostgreSQL that makes random ids by itself
@@ -74,7 +74,7 @@ def _binding(about: Surroundings, engine: Engine) -> Iterator[Finding]:
     try:
         check_binding(engine, identity, store=False)
     except ConfigurationError as error:
-        yield fail("binding", error.message, "aura env show")  # which of the two is wrong, a person has to know
+        yield fail("binding", f"{error.message}; {SETTINGS_FIRST}", "aura env show")
 
 
 def _server(connection: Connection) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from aura_cli.analytics.collecting import is_configured
 from aura_cli.db.binding import bound
 from aura_cli.db.engine import reading
 from aura_cli.errors import AuraError, ConfigurationError
-from aura_cli.insight.finding import Finding, System, absent, fail, ok, warn
+from aura_cli.insight.finding import SETTINGS_FIRST, Finding, System, absent, fail, ok, warn
 from aura_cli.insight.pages import PAGES
 from aura_cli.insight.surroundings import Surroundings, Unseen, timed
 from aura_cli.settings import Environment, Settings
@@ -134,4 +134,5 @@ def _bound(about: Surroundings, owner: str) -> Iterator[Finding]:
     with suppress(Unseen, AuraError), reading(about.database.ready()) as connection:
         known = bound(connection)
         if known and known.stripe_account not in (None, owner):
-            yield fail("binding", f"the key is of {owner}, and this database belongs to {known.stripe_account}", "aura env show")
+            what = f"the key is of {owner}, and this database belongs to {known.stripe_account}; {SETTINGS_FIRST}"
+            yield fail("binding", what, "aura env show")
