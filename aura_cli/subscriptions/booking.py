@@ -4,7 +4,8 @@ Balances move as if causes had come in the order of Stripe's times, in whatever 
 allocation and keeps what was added since it was billed; what is older than a renewal that was booked already adds nothing any more,
 because that renewal would have taken it away. `last_reset_at` is the cause's time, so that our own resets can be told from the web
 app's (which writes its clock): one of the web app's, at or after a cause, has dealt with that cause. A purchase is no such cause: it is
-added after the web app's reset too, whose time may be that of a row's beginning; a worker that is late gives, and takes nothing away.
+added after the web app's reset too, whose time may be that of a row's beginning; a worker that is late gives, and takes nothing away. For that
+reason, too, a row in which nothing ever was but purchases is no month that the web app gave.
 
 The caller holds the users' rows, so that nobody else of us books for them meanwhile.
 """
@@ -81,7 +82,9 @@ def book_first_month(connection: Connection, dues: Select[Any], reason: str, *, 
     """Add what a new subscription comes with. Not `timed` (no due says its time): only to those who have no allocation yet."""
     due, b, g = _fresh(dues), token_balances.c, _LATER.c
     held = select(1).select_from(token_balances).where(b.user_id == due.c.user_id, b.monthly_allocation != NO_ALLOCATION)
-    by_web = held.where(or_(due.c.caused_at.is_(None), and_(b.last_reset_at >= due.c.caused_at, ~_ours(b.user_id, b.last_reset_at))))
+    more = cast(b.balance, BigInteger) + b.total_used != b.total_purchased
+    theirs = and_(b.last_reset_at >= due.c.caused_at, more, ~_ours(b.user_id, b.last_reset_at))
+    by_web = held.where(or_(due.c.caused_at.is_(None), theirs))
     owed = and_(~by_web.exists(), ~_outlived(due, g.caused_at > due.c.caused_at))
     now = func.coalesce(func.min(due.c.caused_at), utc_now(), type_=UtcTime())
     sums = select(due.c.user_id, func.sum(due.c.tokens), literal(MONTHLY_ALLOCATION), now).where(owed).group_by(due.c.user_id)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from aura_cli.db.engine import reading, writing
-from aura_cli.db.shared import token_balances, token_top_ups, users
+from aura_cli.db.shared import LARGEST, token_balances, token_top_ups, users
 from aura_cli.subscriptions.booking import Due, book_first_month, book_renewal, book_top_up, rows_of
 from aura_cli.subscriptions.tables import grants
 
@@ -97,6 +97,23 @@ def test_what_the_web_app_gave_is_not_given_again(engine: Engine, kind: str) -> 
         book(connection, [due(kind, 6, MONTH)])
         assert connection.execute(select(token_balances.c.balance)).scalar_one() == (MONTH if kind == "renewal" else MONTH + 123)
         assert len(connection.execute(select(grants.c.cause)).all()) == 2
+
+
+def test_a_row_that_began_with_the_web_apps_top_up(engine: Engine) -> None:
+    """It is no month: who is late adds theirs, whatever of it was used; what the web app gave beside a purchase is a month."""
+    for balance, used, expected in (
+        (70, 0, MONTH + 70),
+        (30, 40, MONTH + 30),
+        (MONTH + 70, 0, MONTH + 70),
+        (70, MONTH, 70),
+        (LARGEST, LARGEST, LARGEST),
+    ):
+        forget(engine)
+        theirs = {"monthly_allocation": MONTH, "last_reset_at": START + timedelta(hours=6, microseconds=17), "total_purchased": 70}
+        with writing(engine) as connection:
+            connection.execute(insert(token_balances).values(user_id=USER, balance=balance, total_used=used, **theirs))
+            book(connection, [due("initial", 5, MONTH)])
+            assert connection.execute(select(token_balances.c.balance)).scalar_one() == expected
 
 
 def test_a_top_up_of_the_web_apps_is_recognised(engine: Engine) -> None:
