@@ -4,8 +4,8 @@ Balances move as if causes had come in the order of Stripe's times, in whatever 
 allocation and keeps what was added since it was billed; what is older than a renewal that was booked already adds nothing any more,
 because that renewal would have taken it away. `last_reset_at` is the cause's time, so that our own resets can be told from the web
 app's (which writes its clock): one of the web app's, at or after a cause, has dealt with that cause. A purchase is no such cause: it is
-added after the web app's reset too, whose time may be that of a row's beginning; a worker that is late gives, and takes nothing away. For that
-reason, too, a row in which nothing ever was but purchases is no month that the web app gave.
+added after the web app's reset too, whose time may be that of a row's beginning; a worker that is late gives, and takes nothing
+away. For that reason, too, a row in which nothing ever was but purchases is no month that the web app gave.
 
 The caller holds the users' rows, so that nobody else of us books for them meanwhile.
 """

@@ -38,7 +38,9 @@ def test_once(operated: Operated) -> None:
     assert {one["id"] for one in receiver.events} == forwarded
     assert len(receiver.events) == len(forwarded) == done.json["forwarded"]["done"]
     assert all(verify(header, body, {"web": STRIPE_WEBHOOK_SECRET}, time.time()) for body, header in receiver.arrived)
-    assert (again.exit, again.out) == (0, "0 events handled.\n0 events forwarded.\n0 mails carried.\n0 payments counted.\n")
+    assert again.exit == 0
+    handled, sent, _, counted = again.out.splitlines()  # mails that nobody takes here are tried anew as time goes by
+    assert (handled, sent, counted) == ("0 events handled.", "0 events forwarded.", "0 payments counted.")
 
 
 def test_once_where_something_fails(operated: Operated) -> None:
