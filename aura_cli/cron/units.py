@@ -58,6 +58,7 @@ def crontab(jobs: Sequence[Job], setup: Setup) -> Files:
         "# aura's jobs: crontab FILE installs this in the place of what there is. A job says nothing unless something is wrong.",
         "# Its times are UTC. Cron of Debian knows no CRON_TZ: there the machine itself has to keep UTC.",
         "CRON_TZ=UTC",
+        f"AURA_HOME={setup.home}",
     ]
     for job in jobs:
         command = f"cd {shlex.quote(setup.directory)} && {shlex.join(setup.command(job.name))}".replace("%", r"\%")
