@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, quote_plus
 
@@ -23,12 +24,29 @@ from aura_cli.errors import ConfigurationError, NotFoundError, ServiceError, Unr
 from aura_cli.settings import LOOPBACK_HOSTS
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 ATTEMPTS = 6
 LONGEST_WAIT = 60.0
 _CREDENTIAL = re.compile("secret|token|key", re.IGNORECASE)  # in the name of a parameter
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+
+
+def trust(scheme: str) -> ssl.SSLContext:
+    """Whom a client of such addresses believes: nobody, where nothing is encrypted. Raises OSError for an SSL_CERT_FILE that is none."""
+    import ssl
+
+    return authorities() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@cache
+def authorities() -> ssl.SSLContext:
+    """Whom this environment believes: 20 ms of work, so once for all clients."""
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 class Rate:
@@ -84,6 +102,7 @@ class Service:
                 headers=headers,
                 timeout=httpx.Timeout(self.timeout, connect=min(self.timeout, 10)),
                 limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
+                verify=trust(address.scheme),
                 trust_env=address.host not in LOOPBACK_HOSTS,
             )
         except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:  # a SOCKS proxy, no such SSL_CERT_FILE, …

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from aura_cli.errors import AuraError, ConfigurationError, NotFoundError, ServiceError, UnreachableError
-from aura_cli.transport import ATTEMPTS, Rate, Service
+from aura_cli.transport import ATTEMPTS, Rate, Service, authorities
 from tests.parts.service import free_port
 
 SECRET = {"Authorization": "Bearer token-nobody-may-see"}
@@ -204,6 +204,7 @@ def test_credentials_that_no_header_carries(key: str) -> None:
 def test_an_environment_that_no_request_can_leave(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     """A proxy or certificate file that cannot be used is configuration, found before a request."""
     monkeypatch.setenv(name, value)
+    authorities.cache_clear()  # a process reads its files once
     with pytest.raises(ConfigurationError, match="proxy or certificates"), Service("Example", "https://example.test", SECRET, Rate(0)):
         pass
 

@@ -6,7 +6,6 @@ request is repeated here: a cut connection does not say whether a refresh token 
 
 import json
 import re
-import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ from aura_cli.errors import ConfigurationError, ServiceError, UnreachableError
 from aura_cli.integrations.checking import is_loopback
 from aura_cli.integrations.provider import Kind, Provider, Request
 from aura_cli.integrations.template import filled, names
-from aura_cli.transport import Rate
+from aura_cli.transport import Rate, trust
 
 LARGEST_ANSWER = 1_000_000  # bytes
 LONGEST_ANSWER = 90.0  # seconds from the first byte to the last
@@ -112,13 +111,14 @@ class Wire:
         of: Provider | None = None,
     ) -> Reply:
         """Send what is filled in already. Raises as `send` does."""
-        host = urlsplit(url).netloc.rpartition("@")[2]
+        where = urlsplit(url)
+        host = where.netloc.rpartition("@")[2]
         texts = {name: part if isinstance(part, str) else _text(part) for name, part in (form or {}).items()}
         with self._gate(host, of).passed(self.stop):
             if self.stop.is_set():
                 raise Unsent(f"Stopped before {host} was asked")
             try:
-                built = self._client(host).build_request(
+                built = self._client(host, where.scheme).build_request(
                     method, url, params=query or None, headers={**HEADERS, **headers}, data=texts or None, json=json
                 )
                 return self._answer(built, host, tuple(basic) if basic else None)
@@ -129,7 +129,7 @@ class Wire:
     def _answer(self, built: httpx.Request, host: str, basic: tuple[str, str] | None) -> Reply:
         begun = time.monotonic()
         try:
-            answer = self._client(host).send(built, auth=basic, stream=True, follow_redirects=False)
+            answer = self._client(host, built.url.scheme).send(built, auth=basic, stream=True, follow_redirects=False)
             try:
                 body = bytearray()
                 for piece in answer.iter_bytes():
@@ -148,30 +148,26 @@ class Wire:
         except httpx.TransportError as error:
             raise UnreachableError(f"{host} broke off without an answer ({type(error).__name__})") from None
 
-    def _client(self, host: str) -> httpx.Client:
+    def _client(self, host: str, scheme: str) -> httpx.Client:
         """This thread's client for this host; proxies of the environment are not asked the way to this machine."""
         local = is_loopback(host.rpartition(":")[0].strip("[]") or host)
-        name = "local" if local else "outer"
+        name = f"{'local' if local else 'outer'}_{scheme}"
         if not hasattr(self._own, name):
-            setattr(self._own, name, self._made(trust_env=not local))
+            setattr(self._own, name, self._made(scheme, trust_env=not local))
         client: httpx.Client = getattr(self._own, name)
         return client
 
-    def _made(self, *, trust_env: bool) -> httpx.Client:
+    def _made(self, scheme: str, *, trust_env: bool) -> httpx.Client:
         timeout = httpx.Timeout(self.timeout, connect=min(self.timeout, 10), pool=None)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=4)
         with self._lock:
             try:
-                client = httpx.Client(verify=self._trust, timeout=timeout, limits=limits, trust_env=trust_env)
+                client = httpx.Client(verify=trust(scheme), timeout=timeout, limits=limits, trust_env=trust_env)
             except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:  # a SOCKS proxy, no such SSL_CERT_FILE, …
                 hint = "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
                 raise ConfigurationError(f"This environment's proxy or certificates cannot be used: {error}", hint) from error
             self._clients.append(client)
             return client
-
-    @cached_property
-    def _trust(self) -> ssl.SSLContext:
-        return httpx.create_ssl_context()
 
     def _gate(self, host: str, of: Provider | None) -> "_Gate":
         with self._lock:

@@ -15,6 +15,7 @@ from aura_cli import __version__
 from aura_cli.errors import ServiceError, UnreachableError, UsageError
 from aura_cli.settings import LOOPBACK_HOSTS
 from aura_cli.subscriptions.stripe import time_of
+from aura_cli.transport import trust
 from aura_cli.webhooks.envelope import read
 from aura_cli.webhooks.feed import Feed, Listed
 from aura_cli.webhooks.signature import sign
@@ -68,7 +69,7 @@ class Target:
         if address.scheme not in ("http", "https") or not address.host:
             raise UsageError(f"{self.url!r} is no web address", "Example: http://127.0.0.1:8787/api/webhooks/stripe")
         headers = {"User-Agent": f"aura/{__version__}"}
-        self._client = httpx.Client(headers=headers, timeout=TIMEOUT, trust_env=not is_loopback(self.url))
+        self._client = httpx.Client(headers=headers, timeout=TIMEOUT, verify=trust(address.scheme), trust_env=not is_loopback(self.url))
         return self
 
     def __exit__(self, *_: object) -> None:

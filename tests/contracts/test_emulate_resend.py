@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
 
-import httpx
 import pytest
 import resend
 from resend.exceptions import ResendError
 
 from aura_cli.mail.rendering import TEMPLATES, render
+from tests.parts.loopback import plain_client
 from tests.parts.outside import Outside, node_script
 from tests.parts.program import Aura
 from tests.parts.resend import post
@@ -98,7 +98,7 @@ def test_a_mail_reaches_its_inbox(emulate: Outside, aura: Aura, sqlite_database:
         sent = aura("email", "send", "welcome", "--to", "mina@example.com", "--data", "-", input='{"name": "Mina Okafor"}', env=env)
         assert sent.exit == 0, sent.err
     made = render("welcome", {"name": TEMPLATES["welcome"].sample["name"]}, app_url="https://aura.example.com")
-    with httpx.Client(base_url=emulate.base, trust_env=False, headers={"Authorization": "Bearer re_test_emulate"}) as http:
+    with plain_client(base_url=emulate.base, headers={"Authorization": "Bearer re_test_emulate"}) as http:
         (mail,) = http.get("/emails").json()["data"]
         assert (mail["to"], mail["from"], mail["subject"]) == (["mina@example.com"], "AURA <noreply@example.com>", made.subject)
         assert (mail["html"], mail["text"]) == (made.html, made.text)

@@ -10,6 +10,7 @@ import pytest
 from aura_cli.environment import vercel
 from aura_cli.settings import Settings
 from tests.environment.complete import COMPLETE
+from tests.parts.loopback import plain_client
 from tests.parts.outside import node_script
 from tests.parts.program import Aura
 from tests.parts.vercel import deployed
@@ -27,7 +28,7 @@ class Project:
 
     def ask(self, method: str, path: str, json: Any = None, **params: str) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token}"}
-        with httpx.Client(base_url=self.base, trust_env=False, headers=headers) as http:
+        with plain_client(base_url=self.base, headers=headers) as http:
             return http.request(method, path, json=json, params={"teamId": self.team, **params})
 
     @property

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 
-import httpx
 import pytest
 import stripe
 from sqlalchemy import select
@@ -17,6 +16,7 @@ from aura_cli.webhooks.samples import sample
 from aura_cli.webhooks.signature import Refusal, SignatureRefused, sign, verify
 from aura_cli.webhooks.tables import webhook_events
 from tests.parts.listening import PATH, serving
+from tests.parts.loopback import plain_client
 from tests.parts.migrated import engine_of
 from tests.parts.outside import Outside, node_script
 from tests.parts.program import Aura
@@ -98,7 +98,7 @@ def test_the_listener_takes_what_they_signed(signer: Signer, aura: Aura, sqlite_
         upgrade(engine)
         with serving(aura, sqlite_database) as listener:
             address = f"http://127.0.0.1:{listener.port}{PATH}"
-            with httpx.Client(trust_env=False) as http:
+            with plain_client() as http:
                 for body in bodies:
                     header = signer(body, STRIPE_WEBHOOK_SECRET, now)
                     for content, signature, status in (
@@ -125,7 +125,7 @@ def test_python_accepts_ours(body: str) -> None:
 
 def test_node_accepts_ours() -> None:
     """The SDK for Node verifies what we signed as it arrives over HTTP, and refuses it with a byte changed."""
-    with node_script("verify.mjs", secret=SECRET) as server, httpx.Client(base_url=server.base, trust_env=False) as http:
+    with node_script("verify.mjs", secret=SECRET) as server, plain_client(base_url=server.base) as http:
         for body in BODIES.values():
             header = sign(SECRET, body.encode(), int(time.time()))
             assert http.post("/", content=body.encode(), headers={"Stripe-Signature": header}).status_code == 200

@@ -17,6 +17,7 @@ from aura_cli.subscriptions.stripe import service
 from aura_cli.webhooks.tables import webhook_events
 from aura_cli.webhooks.worker import Worker
 from tests.parts.listening import PATH, Served, serving
+from tests.parts.loopback import plain_client
 from tests.parts.migrated import engine_of
 from tests.parts.outside import CONTRACTS, Outside, node_script, python, started
 from tests.parts.program import Aura
@@ -26,7 +27,7 @@ PERSON = "00000000-0000-4000-8000-000000000001"
 
 def asking(outside: Outside) -> httpx.Client:
     """A client of a stand-in's API."""
-    return httpx.Client(base_url=outside.base, headers={"Authorization": f"Bearer {STRIPE_SECRET_KEY}"}, trust_env=False, timeout=30)
+    return plain_client(base_url=outside.base, headers={"Authorization": f"Bearer {STRIPE_SECRET_KEY}"}, timeout=30)
 
 
 def made(response: httpx.Response) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from aura_cli.webhooks.events import HANDLED, REFUNDED
 from aura_cli.webhooks.inbox import store
 from aura_cli.webhooks.tables import webhook_events
 from tests.parts.listening import event
+from tests.parts.loopback import plain_client
 from tests.parts.migrated import engine_of
 from tests.parts.providers import serving
 from tests.parts.service import free_port
@@ -78,7 +79,7 @@ class Stack:
     def stripe(self, method: str, path: str, data: Mapping[str, Any] | None = None) -> Any:
         """A request to Stripe's stand-in."""
         key = self.env["STRIPE_SECRET_KEY"]
-        with httpx.Client(base_url=self.addresses.stripe, trust_env=False, auth=(key, "")) as http:
+        with plain_client(base_url=self.addresses.stripe, auth=(key, "")) as http:
             return http.request(method, path, data=data).raise_for_status().json()
 
     def listens(self, *types: str, url: str = ENDPOINT, **more: Any) -> str:
@@ -178,7 +179,7 @@ def plant_vercel(well: Stack) -> None:
     """Somebody took a variable away that is needed there."""
     project = f"{well.addresses.vercel}/v9/projects/{VERCEL_PROJECT_ID}/env"
     about: dict[str, Any] = {"params": {"teamId": VERCEL_ORG_ID}, "headers": {"Authorization": f"Bearer {VERCEL_TOKEN}"}}
-    with httpx.Client(trust_env=False, **about) as http:
+    with plain_client(**about) as http:
         listed = http.get(project.replace("v9", "v10"), params={"teamId": VERCEL_ORG_ID, "limit": "100"}).json()["envs"]
         (identifier,) = [one["id"] for one in listed if one["key"] == "PRIVY_APP_SECRET"]
         http.delete(f"{project}/{identifier}").raise_for_status()

@@ -9,7 +9,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import insert, text
 
@@ -25,6 +24,7 @@ from aura_cli.sandbox.credentials import VERCEL_ORG_ID, VERCEL_PROJECT_ID, VERCE
 from aura_cli.sandbox.stripe.state import ACCOUNT
 from aura_cli.vault.keyring import FALLBACK_SECRET
 from tests.insight.stack import ENDPOINT, Stack, stack
+from tests.parts.loopback import plain_client
 from tests.parts.migrated import engine_of
 from tests.parts.upstash import answering
 
@@ -250,7 +250,7 @@ def test_an_address_of_sentry_that_is_none(well: Stack, dsn: str) -> None:
 def vercel(well: Stack, method: str, path: str) -> Any:
     """A request to Vercel's stand-in."""
     headers, params = {"Authorization": f"Bearer {VERCEL_TOKEN}"}, {"teamId": VERCEL_ORG_ID, "limit": "100"}
-    with httpx.Client(base_url=well.addresses.vercel, trust_env=False, headers=headers, params=params) as http:
+    with plain_client(base_url=well.addresses.vercel, headers=headers, params=params) as http:
         return http.request(method, path).raise_for_status().json()
 
 

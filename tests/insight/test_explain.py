@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-import httpx
 import pytest
 
 from aura_cli.sandbox import web_app
 from tests.insight.desk import Desk
+from tests.parts.loopback import plain_client
 from tests.parts.providers import serving
 from tests.parts.resend import post
 
@@ -166,7 +166,7 @@ def test_somebody_who_was_erased(desk: Desk) -> None:
         assert (found["verdict"]["link"], found["verdict"]["fix"]) == ("customer", "stripe customers delete cus_person1")
         assert found["verdict"]["what"].startswith("cus_person1 is of a person who was erased, and Stripe bills it still, for sub_one")
     address, key = f"{desk.env['STRIPE_API_BASE']}/v1/customers/cus_person1", desk.env["STRIPE_SECRET_KEY"]
-    with httpx.Client(trust_env=False, auth=(key, "")) as http:
+    with plain_client(auth=(key, "")) as http:
         http.delete(address).raise_for_status()
     desk.books.sql("UPDATE subscriptions SET status = 'canceled'")
     for one in asked:

@@ -24,6 +24,7 @@ from aura_cli.integrations.ways import Way, usual_way, ways
 from aura_cli.sandbox.run import Sandbox, opened
 from aura_cli.vault.sealing import looks_sealed
 from tests.integrations.connecting import consent, visit
+from tests.parts.loopback import plain_client
 from tests.parts.program import Aura, Completed
 from tests.parts.sampling import sample
 from tests.parts.service import free_port
@@ -90,7 +91,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         engine = connect(env["DATABASE_URL"])
         with reading(engine) as connection:
             people = list(connection.execute(select(users.c.id).order_by(users.c.privy_user_id)).scalars())
-        with httpx.Client(base_url=addresses.providers, trust_env=False) as http:
+        with plain_client(base_url=addresses.providers) as http:
             yield Bench(Aura(folder), env, engine, people, http)
         engine.dispose()
 

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
 
+from tests.parts.loopback import plain_client
 from tests.parts.outside import CONTRACTS, python, started
 
 
@@ -24,14 +24,14 @@ class Kent:
 
     def received(self, kind: str | None = None) -> list[Any]:
         """The bodies of what it was sent, oldest first: of one `kind` (event, transaction, check_in), or all but the SDK's own counts."""
-        with httpx.Client(base_url=self.base, trust_env=False) as http:
+        with plain_client(base_url=self.base) as http:
             known = http.get("/api/eventlist/").json()["events"]
             items = [http.get(f"/api/event/{one['event_id']}").json()["payload"] for one in known]
         return [item["body"] for item in items if item["header"]["type"] != "client_report" and kind in (None, item["header"]["type"])]
 
     def text(self) -> str:
         """Everything that it knows, to look for what must not be there."""
-        with httpx.Client(base_url=self.base, trust_env=False) as http:
+        with plain_client(base_url=self.base) as http:
             known = http.get("/api/eventlist/").json()["events"]
             return json.dumps([http.get(f"/api/event/{one['event_id']}").json() for one in known], ensure_ascii=False)
 

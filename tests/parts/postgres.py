@@ -114,7 +114,7 @@ class Cluster:
 @contextmanager
 def cluster(programs: Path, locale: tuple[str, ...], settings: dict[str, str]) -> Iterator[Cluster]:
     """A new cluster of the PostgreSQL whose programs lie in `programs`, with these settings; it is gone after the block."""
-    directory = service_directory("postgres")
+    directory = service_directory("postgres", lasting=settings.get("fsync") != "off")
     try:
         programs = _reachable(programs, directory)
         secret = directory / "password"
@@ -219,7 +219,7 @@ server_login_retry = 1
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
     """A PostgreSQL 18, one for each worker; fast, not durable."""
-    with newest_postgres(**FAST) as server:
+    with newest_postgres(**FAST, scram_iterations="1") as server:  # a password is proven thousands of times in a run
         yield server
 
 

@@ -12,6 +12,7 @@ from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
 from aura_cli.sandbox.resend import Endpoint, ResendState, error_body, make_app
 from aura_cli.sandbox.resend.mishaps import ordered
 from aura_cli.sandbox.resend.state import Mail
+from tests.parts.loopback import plain_client
 from tests.parts.providers import serving
 
 
@@ -46,7 +47,7 @@ class Post:
     def call(self, method: str, path: str, json: Any = None, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """One request with the right key."""
         own = {"Authorization": f"Bearer {self.state.api_key}", **(headers or {})}
-        with httpx.Client(base_url=self.base, trust_env=False, timeout=10) as http:
+        with plain_client(base_url=self.base, timeout=10) as http:
             return http.request(method, path, json=json, headers=own)
 
 

@@ -19,6 +19,8 @@ from tests.parts import keeper
 
 _ANY = SystemRandom()  # tests of other processes would draw the same
 
+_MEMORY = Path("/dev/shm")
+
 # Database servers refuse to run as root; root runs them as the user that owns nothing.
 UNPRIVILEGED = "nobody" if os.geteuid() == 0 else ""
 
@@ -46,14 +48,25 @@ def free_port() -> int:
             return int(probe.getsockname()[1])
 
 
-def service_directory(name: str) -> Path:
-    """A new directory that the service's user owns, with a path short enough for a Unix socket (107 bytes)."""
-    base = Path(tempfile.gettempdir()).resolve()
+def service_directory(name: str, *, lasting: bool = True) -> Path:
+    """A new directory that the service's user owns, with a path short enough for a Unix socket (107 bytes).
+
+    What need not be `lasting` is in memory, where there is room: making and dropping a database is all files, and ten times as fast there.
+    """
+    base = _MEMORY if not lasting and _has_room(_MEMORY) else Path(tempfile.gettempdir()).resolve()
     closed = UNPRIVILEGED and any(not parent.stat().st_mode & 0o001 for parent in (base, *base.parents))
     directory = Path(tempfile.mkdtemp(prefix=f"aura-{name}-", dir="/tmp" if closed or len(str(base)) > 60 else base))
     if UNPRIVILEGED:
         shutil.chown(directory, UNPRIVILEGED)
     return directory
+
+
+def _has_room(memory: Path) -> bool:
+    """Whether two gigabytes are free, and programs may be run there (a server's are copied where its user cannot go to them)."""
+    if not os.access(memory, os.W_OK):
+        return False
+    about = os.statvfs(memory)
+    return about.f_bavail * about.f_frsize > 2e9 and not about.f_flag & os.ST_NOEXEC
 
 
 def run_unprivileged(*command: str, cwd: Path) -> None:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from tests.parts.analytics import Property, collecting
+from tests.parts.loopback import plain_client
 
 GOOD = {"client_id": "123.456", "events": [{"name": "sign_up", "params": {"method": "Google"}}]}
 
@@ -18,7 +19,7 @@ def google() -> Iterator[Property]:
 
 def ask(google: Property, path: str, *, secret: str = "", content: bytes | None = None, json: object = None) -> httpx.Response:
     query = {"measurement_id": google.state.measurement_id, "api_secret": secret or google.state.api_secret}
-    with httpx.Client(base_url=google.base, trust_env=False) as http:
+    with plain_client(base_url=google.base) as http:
         return http.post(path, params=query, json=json) if content is None else http.post(path, params=query, content=content)
 
 

@@ -13,6 +13,7 @@ from aura_cli.sandbox.credentials import PRIVY_APP_ID, PRIVY_APP_SECRET
 from aura_cli.sandbox.faults import Fault, Faults
 from aura_cli.sandbox.generation import build
 from aura_cli.sandbox.server import running
+from tests.parts.loopback import plain_client
 
 POPULATION = build(20, seed=3, now=1_795_000_000)
 
@@ -22,9 +23,7 @@ def suffering(faults: Faults) -> Iterator[httpx.Client]:
     """A client of a stand-in that has `faults`."""
     with (
         running(POPULATION, faults=faults) as addresses,
-        httpx.Client(
-            base_url=addresses.privy, auth=(PRIVY_APP_ID, PRIVY_APP_SECRET), headers={"privy-app-id": PRIVY_APP_ID}, trust_env=False
-        ) as http,
+        plain_client(base_url=addresses.privy, auth=(PRIVY_APP_ID, PRIVY_APP_SECRET), headers={"privy-app-id": PRIVY_APP_ID}) as http,
     ):
         yield http
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from aura_cli.sandbox.openai.answers import pieces, tokens
+from tests.parts.loopback import plain_client
 from tests.parts.openai import Assistant, assistant
 
 HELLO: Any = [{"role": "user", "content": "hello"}]
@@ -291,7 +292,7 @@ def test_another_key(stand_in: Assistant, key: str, shown: str) -> None:
 def test_requests_that_no_sdk_makes(stand_in: Assistant) -> None:
     """No key, no JSON, nowhere: OpenAI's shape all the same."""
     allowed = {"Authorization": f"Bearer {stand_in.state.api_key}"}
-    with httpx.Client(base_url=stand_in.base, trust_env=False) as http:
+    with plain_client(base_url=stand_in.base) as http:
         answers = [
             http.post("/v1/chat/completions", json={}),
             http.post("/v1/chat/completions", content=b"{", headers=allowed),

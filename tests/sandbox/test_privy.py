@@ -16,6 +16,7 @@ from aura_cli.sandbox.generation import build
 from aura_cli.sandbox.population import Population
 from aura_cli.sandbox.privy.users import Users
 from aura_cli.sandbox.server import running
+from tests.parts.loopback import plain_client
 
 POPULATION = build(230, seed=3, now=1_795_000_000)
 DIDS = [person.did for person in POPULATION.people]
@@ -23,7 +24,7 @@ DIDS = [person.did for person in POPULATION.people]
 
 def client(base: str) -> httpx.Client:
     """A client with the sandbox's credentials."""
-    return httpx.Client(base_url=base, auth=(PRIVY_APP_ID, PRIVY_APP_SECRET), headers={"privy-app-id": PRIVY_APP_ID}, trust_env=False)
+    return plain_client(base_url=base, auth=(PRIVY_APP_ID, PRIVY_APP_SECRET), headers={"privy-app-id": PRIVY_APP_ID})
 
 
 @pytest.fixture

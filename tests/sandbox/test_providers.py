@@ -24,6 +24,7 @@ from aura_cli.sandbox.generation import build
 from aura_cli.sandbox.providers.addresses import every, write
 from aura_cli.sandbox.server import running
 from aura_cli.settings import Settings
+from tests.parts.loopback import plain_client
 
 PROVIDERS = load().providers
 BY_CONSENT = [one.id for one in PROVIDERS.values() if one.oauth and one.oauth.authorize_url]
@@ -99,7 +100,7 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     with running(build(0, seed=1, now=1_795_000_000)) as addresses:
         write(PROVIDERS, addresses.providers, folder)
         settings = Settings.load(environ=environment(addresses, folder, "sqlite:///nothing"))
-        with Wire() as wire, httpx.Client(base_url=addresses.providers, trust_env=False) as http:
+        with Wire() as wire, plain_client(base_url=addresses.providers) as http:
             yield Standing(addresses.providers, load(folder), settings, wire, http)
 
 

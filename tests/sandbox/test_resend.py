@@ -13,6 +13,7 @@ from resend.exceptions import ApplicationError, MissingApiKeyError, MissingRequi
 
 from aura_cli.sandbox.resend.errors import ResendError as Refusal
 from aura_cli.sandbox.resend.messages import read
+from tests.parts.loopback import plain_client
 from tests.parts.resend import Post
 from tests.sandbox.sending import MAIL, send
 
@@ -187,7 +188,7 @@ def test_domains(office: Post) -> None:
 def test_ten_requests_a_second(office: Post) -> None:
     """What is beyond is told when to come again; every answer says how much is left."""
     office.state.limits.rate = 10
-    with httpx.Client(base_url=office.base, trust_env=False, headers={"Authorization": f"Bearer {office.state.api_key}"}) as http:
+    with plain_client(base_url=office.base, headers={"Authorization": f"Bearer {office.state.api_key}"}) as http:
         answers = [http.get("/emails") for _ in range(25)]
     limited = [one for one in answers if one.status_code == 429]
     assert {one.headers["retry-after"] for one in limited} == {"1"}

@@ -19,13 +19,14 @@ from aura_cli.sandbox.run import STAND_INS
 from aura_cli.sandbox.server import HOST, Ports, running
 from aura_cli.sandbox.stripe.delivery import signature
 from aura_cli.settings import Settings
+from tests.parts.loopback import plain_client
 
 POPULATION = build(20, seed=3, now=1_795_000_000)
 
 
 def stripe(addresses: Addresses) -> httpx.Client:
     """A client of Stripe's stand-in."""
-    return httpx.Client(base_url=addresses.stripe, headers={"Authorization": f"Bearer {STRIPE_SECRET_KEY}"}, trust_env=False)
+    return plain_client(base_url=addresses.stripe, headers={"Authorization": f"Bearer {STRIPE_SECRET_KEY}"})
 
 
 def test_it_listens_while_the_context_lasts_and_leaves_no_thread() -> None:
@@ -52,7 +53,7 @@ def test_each_stand_in_listens_where_it_is_told_to() -> None:
 
 def test_the_web_app_s_pages_answer() -> None:
     """What links in mails lead to: an invitation's page among them; what was opened can be asked, and other pages are not there."""
-    with running(POPULATION) as addresses, httpx.Client(base_url=addresses.web_app, trust_env=False) as http:
+    with running(POPULATION) as addresses, plain_client(base_url=addresses.web_app) as http:
         answers = [http.get(path).status_code for path in ("/", "/dashboard", "/team/accept?token=0a", "/team/acept")]
         assert http.get("/_sandbox/opened").json() == ["/", "/dashboard", "/team/accept?token=0a"]
         http.post("/_sandbox/faults", json={"server_error": 1}).raise_for_status()

@@ -19,6 +19,7 @@ from aura_cli.sandbox.server import running
 from aura_cli.sandbox.upstash import database
 from aura_cli.sandbox.upstash.scripts import NATIVE
 from aura_cli.sandbox.upstash.store import Store, glob
+from tests.parts.loopback import plain_client
 from tests.parts.service import free_port
 from tests.parts.upstash import STORES, Upstash, in_one_window, over, upstash, valkey
 
@@ -34,7 +35,7 @@ def redis(request: pytest.FixtureRequest) -> Iterator[Upstash]:
 @pytest.fixture
 def http(redis: Upstash) -> Iterator[httpx.Client]:
     """A client with the token, on an empty database."""
-    with httpx.Client(base_url=redis.base, headers={"Authorization": f"Bearer {redis.state.token}"}, trust_env=False) as client:
+    with plain_client(base_url=redis.base, headers={"Authorization": f"Bearer {redis.state.token}"}) as client:
         client.post("/", json=["FLUSHALL"]).raise_for_status()
         yield client
 
@@ -159,7 +160,7 @@ def test_what_is_no_command(http: httpx.Client, body: bytes) -> None:
 
 def test_the_token(redis: Upstash) -> None:
     """Nothing is answered without it; it may stand in the address."""
-    with httpx.Client(base_url=redis.base, trust_env=False) as client:
+    with plain_client(base_url=redis.base) as client:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {redis.state.token}"}):
             refused = client.post("/pipeline", json=[["PING"]], headers=headers)
             assert (refused.status_code, refused.json()["error"][:9]) == (401, "WRONGPASS")
@@ -265,7 +266,7 @@ def test_a_whole_sandbox_on_a_real_redis() -> None:
     """What is counted through the stand-in stands in the Redis that the sandbox was given."""
     with valkey() as url, running(build(1, seed=1, now=1_795_000_000), redis=url) as addresses:
         headers = {"Authorization": f"Bearer {UPSTASH_REDIS_REST_TOKEN}"}
-        with httpx.Client(base_url=addresses.upstash, headers=headers, trust_env=False) as client:
+        with plain_client(base_url=addresses.upstash, headers=headers) as client:
             assert client.post("/", json=["INCR", "n"]).json() == {"result": 1}
         with upstash(url) as another:
             assert httpx.get(f"{another.base}/get/n", headers=headers, trust_env=False).json() == {"result": "1"}

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from aura_cli.sandbox.run import Sandbox, opened
+from tests.parts.loopback import plain_client
 from tests.parts.program import REPOSITORY, Aura
 from tests.parts.vercel import Deployment, deployed
 
@@ -22,7 +23,7 @@ def vercel() -> Iterator[Deployment]:
 
 def ask(vercel: Deployment, method: str, path: str, body: Any = None, token: str = "", **params: str) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token or vercel.state.token}"}
-    with httpx.Client(base_url=vercel.base, headers=headers, trust_env=False) as http:
+    with plain_client(base_url=vercel.base, headers=headers) as http:
         return http.request(method, path, json=body, params={"teamId": vercel.state.team, **params})
 
 

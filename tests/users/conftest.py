@@ -14,6 +14,7 @@ from aura_cli.sandbox.generation import build
 from aura_cli.sandbox.population import Population
 from aura_cli.sandbox.server import running
 from aura_cli.users.tables import privy_users
+from tests.parts.loopback import plain_client
 from tests.parts.privy import configuration
 from tests.parts.program import Aura, Completed
 
@@ -51,7 +52,7 @@ class Desk:
 @pytest.fixture
 def desk(aura: Aura, database_url: str, engine: Engine) -> Iterator[Desk]:
     """A desk of its own for each test, on both databases."""
-    with running(POPULATION) as addresses, httpx.Client(base_url=addresses.privy, trust_env=False) as privy:
+    with running(POPULATION) as addresses, plain_client(base_url=addresses.privy) as privy:
         yield Desk(aura, engine, configuration(addresses.privy, database_url), privy, POPULATION)
 
 

@@ -30,6 +30,7 @@ from aura_cli.users.tables import privy_users
 from aura_cli.webhooks.envelope import read
 from aura_cli.webhooks.inbox import store
 from tests.parts.books import contract, person, population, top_up
+from tests.parts.loopback import plain_client
 from tests.parts.program import Aura, Completed
 from tests.parts.providers import key_ring
 
@@ -66,7 +67,7 @@ class Life:
     addresses: Addresses
     ada: str = ADA.uuid
     bob: str = BOB.uuid
-    privy: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False))
+    privy: httpx.Client = field(default_factory=lambda: plain_client())
 
     def __call__(self, *args: str, group: str = "users", **named: Any) -> Completed:
         return self.aura(group, *args, env={**self.env, **named.pop("env", {})}, **named)
