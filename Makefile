@@ -15,22 +15,23 @@ PIP_INSTALL := -m pip install -qq --require-hashes --no-user
 UV_COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 
+MAKEFLAGS += --jobs=2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 export PIP_ROOT_USER_ACTION := ignore
 unexport PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all bench lint format docs pictures build lock clean bytecode
+.PHONY: help demo test test-all bench lint format docs pictures build lock clean bytecode rewritten
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/run.stamp bytecode  ## take the tour: a sandbox of every outside service
+demo: bytecode  ## take the tour: a sandbox of every outside service
 	@$(BIN)/aura demo
 	@echo 'Here aura is $(BIN)/aura; to call it by its name: export PATH="$$PWD/$(BIN):$$PATH"'
 
-test: lint $(CONTRACTS)/node/$(MODULES) bytecode  ## check style and types, run the tests; long series as a seeded sample
+test: lint rewritten $(CONTRACTS)/node/$(MODULES) bytecode  ## check style and types, run the tests; long series as a seeded sample
 	@$(BIN)/python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=worksteal $(TESTS)
 
 test-all: export AURA_TEST_WHOLE := 1
@@ -71,8 +72,12 @@ clean:  ## remove everything that make made
 	@rm -rf .venv .venv-* $(addsuffix /node_modules,$(NODE)) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-bytecode:
+bytecode: .venv/run.stamp
 	@$(BIN)/python -m compileall -q aura_cli $(wildcard migrations)
+
+# pytest rewrites each test file's assertions and keeps the result: once here, while mypy is at work, not once for each worker.
+rewritten: .venv/dev.stamp $(CONTRACTS)/node/$(MODULES)
+	@$(BIN)/python -m pytest --collect-only --quiet --quiet >/dev/null || :  # the run itself says what is wrong
 
 # The environments. A stamp is written when an installation is complete; an interrupted one is carried on.
 

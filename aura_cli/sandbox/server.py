@@ -138,10 +138,19 @@ async def _serve(applications: dict[str, web.Application], ports: Ports, started
         bases = {}
         for name, application in applications.items():
             runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLEANUP_SECONDS)
-            cleanup.push_async_callback(runner.cleanup)
+            cleanup.push_async_callback(ended, runner)
             bases[name] = await _listen(runner, getattr(ports, name))
         started.set_result((Addresses(**bases), lambda: loop.call_soon_threadsafe(stopping.set)))
         await stopping.wait()
+
+
+async def ended(runner: web.AppRunner) -> None:
+    """End an application, and its connections whose other end does not read: they would stay open until it does."""
+    connections = [one.transport for one in runner.server.connections if one.transport] if runner.server else []
+    await runner.cleanup()
+    for transport in connections:
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
 
 
 async def _listen(runner: web.AppRunner, port: int) -> str:

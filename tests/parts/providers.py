@@ -27,6 +27,7 @@ from aura_cli.sandbox.providers.addresses import override, write
 from aura_cli.sandbox.providers.app import error_body, make_app
 from aura_cli.sandbox.providers.state import Consent, Mishap, ProvidersState
 from aura_cli.sandbox.providers.tokens import consented
+from aura_cli.sandbox.server import ended
 from aura_cli.settings import Secret
 from aura_cli.vault.keyring import Key, KeyRing
 from tests.parts.program import Aura, Completed
@@ -190,5 +191,5 @@ async def _serve(app: web.Application, started: "Future[tuple[str, asyncio.Abstr
     host, port = runner.addresses[0][:2]
     started.set_result((f"http://{host}:{port}", asyncio.get_running_loop(), stop))
     await stop.wait()
-    await runner.cleanup()
+    await ended(runner)
     await asyncio.sleep(0.05)  # connections that were cut are closed in the loop's next turns
