@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 # More than there are processors: some tests wait for the clock alone.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 2) * 2)')
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 2) * 5 // 2)')
 TESTS ?=
 
 BIN := .venv/bin
