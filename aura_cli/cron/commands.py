@@ -135,7 +135,10 @@ def print_(
             runtime.console.say(f"{job.name} needs {', '.join(absent)}, which is not set here")
     if not runtime.settings.get("AURA_ALERT_TO") and not runtime.settings.get("NEXT_PUBLIC_SENTRY_DSN"):
         runtime.console.say("Nobody would hear that a job fails: set AURA_ALERT_TO, or NEXT_PUBLIC_SENTRY_DSN")
-    files = dict(FORMS[form](jobs, _setup(runtime, jobs, directory, program, image)))
+    setup = _setup(runtime, jobs, directory, program, image)
+    if form in (Form.CRONTAB, Form.SYSTEMD) and not setup.home:
+        runtime.console.say(f"{program} is not on this machine: AURA_HOME, and systemd's User=, are yours to add where they differ there")
+    files = dict(FORMS[form](jobs, setup))
     if out and not runtime.options.dry_run:
         _write(out, files)
     deed = "Would be written" if runtime.options.dry_run else "Written"
@@ -167,7 +170,8 @@ def _setup(runtime: Runtime, jobs: list[Job], directory: Path | None, program: P
     names = [name for name in _read_by(jobs, settings) if name != "AURA_ENV"] or ["DATABASE_URL"]
     secret = [name for name in names if is_secret(name) or name == "AURA_ALERT_TO"]  # whoever knows a chat's address may write there
     plain = [name for name in names if name not in secret]
-    return Setup(words, here, image, given, settings.environment, _login(), str(settings.home.absolute()), secret, plain)
+    user, home = ("", "") if program and not program.exists() else (_login(), str(settings.home.absolute()))  # those of another machine?
+    return Setup(words, here, image, given, settings.environment, user, home, secret, plain)
 
 
 def _login() -> str:

@@ -1,11 +1,14 @@
 """A run with all that goes round it: the check-ins at Sentry, the metrics file, and an alert where the job fares otherwise than before."""
 
+from __future__ import annotations
+
 import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aura_cli.cron import history, metrics
 from aura_cli.cron.alerts import Alert, recipients, send
@@ -18,11 +21,13 @@ from aura_cli.db.engine import reading, writing
 from aura_cli.errors import AuraError, ConfigurationError, ServiceError, UnreachableError
 from aura_cli.reporting import SILENT
 
-_MARKS = "cron"  # the folder in AURA_HOME
-_TELLING_SECONDS = 60.0
-_COMMAND = re.compile(r"(^|(?<=: ))aura .+")  # at the end of a line
-_NUMBER = re.compile(r"[0-9][0-9,.]*( \w+?)?(?=s?\b)s?")  # with the word that it counts, be it one or many
+if TYPE_CHECKING:
+    from aura_cli.db.binding import Identity
 
+_MARKS = "cron"  # the folder in AURA_HOME
+_BINDING_SECONDS = _TELLING_SECONDS = 60.0  # both fit into the time after which whoever started a job ends it
+_COMMAND = re.compile(r"(^|(?<=[:;] ))aura [^;]+")
+_NUMBER = re.compile(r"[0-9][0-9,.]*( \w+?)?(?=s?\b)s?")  # with the word that it counts, be it one or many
 _SPAN = re.compile(r"\b[0-9][0-9,.]* ?(ms|s|min|h|d|seconds?|minutes?|hours?|days?)\b")
 _VARIES = re.compile(r"\breq_\w+|\b(Read|Connect|Write|Pool)(?=Timeout|Error)")  # an id; whose time-out it was
 
@@ -43,8 +48,7 @@ class Conductor:
         Raises ConfigurationError for a metrics file that cannot be written, once everything else is done.
         """
         try:
-            with Limit(self.how.seconds or self.job.seconds, self.how.stop):
-                job = self._bound()
+            job = self._bound()
             outcome = perform(job, self.at, self.how, Watch(self._begin, self._hangs) if self.how.told else Watch())
         except AtWork:
             raise
@@ -68,12 +72,23 @@ class Conductor:
 
         engine = self.at.engine
         try:
-            identity = self.at.identity()
+            identity = self._identity()
         except (ConfigurationError, UnreachableError, ServiceError) as error:
             check(engine, replace(Identity.of(self.at.settings, str), stripe_account=None), store=False)
             return replace(self.job, work=failing(error)) if "STRIPE_SECRET_KEY" in self.job.needs else self.job
         check(engine, identity, store=True)
         return self.job
+
+    def _identity(self) -> Identity:
+        """Who would write. Raises UnreachableError where Stripe takes longer than a minute to say it; Overrun where that is too long."""
+        seconds = self.how.seconds or self.job.seconds
+        try:
+            with Limit(min(seconds, _BINDING_SECONDS), self.how.stop):
+                return self.at.identity()
+        except Overrun:
+            if seconds <= _BINDING_SECONDS:
+                raise
+            raise UnreachableError(f"Stripe did not answer within {_BINDING_SECONDS:.0f} seconds", "Trying again is safe") from None
 
     def _begin(self, begun: Begun) -> None:
         schedule = self.job.schedule.cron
@@ -96,10 +111,14 @@ class Conductor:
             with Limit(_TELLING_SECONDS):
                 self._end(outcome.ran)
                 self._tell(outcome)
+        except Overrun:
+            self.at.console.warn("Nobody could be told of it within a minute; the next run tries again")
+        try:
+            with Limit(_TELLING_SECONDS):
                 if outcome.number:
                     self._carry_notices()
         except Overrun:
-            self.at.console.warn("Nobody could be told of it within a minute; the next run tries again")
+            self.at.console.warn("Alerts that wait could not all be sent within a minute; the next run goes on")
 
     def _end(self, ran: Ran) -> None:
         """What worked is ok, though it may need attention; whatever else ended it is an error, for the work was not done."""

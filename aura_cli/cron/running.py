@@ -105,7 +105,7 @@ def perform(job: Job, at: Surroundings, how: How, watch: Watch = Watch()) -> Out
             earlier = history.verdict_before(connection, job.name, killed[-1].id) if killed else before
         started, clock, limit = at.clock(), monotonic(), Limit(seconds, how.stop)
         with kept(at.engine, own, limit, lambda: watch.hangs(number, overrun(seconds)), every=how.beat, patience=how.patience):
-            done, cause = _attempt(job, at, how, limit, lambda: watch.begun(Begun(seconds, tuple(killed), earlier)))
+            done, cause = _attempt(job, at, how, limit, watch, Begun(seconds, tuple(killed), earlier))
         trouble = _trouble(cause, limit) if cause else _suddenly_nothing(job, done, well, how) or done.left
         code = _exit_code(cause, trouble)
         error = at.console.redact(trouble.message) if trouble else "It was stopped" if cause else None
@@ -184,14 +184,14 @@ def kept(
         thread.join(5)
 
 
-def _attempt(job: Job, at: Surroundings, how: How, limit: Limit, begun: Callable[[], None]) -> tuple[Done, BaseException | None]:
+def _attempt(job: Job, at: Surroundings, how: How, limit: Limit, watch: Watch, begun: Begun) -> tuple[Done, BaseException | None]:
     """What it came to, or what ended it."""
     try:
         with limit, at.reporter.trace(f"aura cron {job.name}", "job") as facts:
-            begun()
+            watch.begun(begun)
             for setting in job.needs:
                 at.settings.require(setting, f"{job.name} needs it")
-            done = job.work(at, limit) if job.work else _in_turn(job, at, how, limit)
+            done = job.work(at, limit) if job.work else _in_turn(job, at, how, limit, Watch(hangs=watch.hangs))
             facts.update(done.counts)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (noted, and raised in the end)
         forget_details(error)
@@ -199,7 +199,7 @@ def _attempt(job: Job, at: Surroundings, how: How, limit: Limit, begun: Callable
     return done, None
 
 
-def _in_turn(job: Job, at: Surroundings, how: How, limit: Limit) -> Done:
+def _in_turn(job: Job, at: Surroundings, how: How, limit: Limit, watch: Watch) -> Done:
     """Each of its steps that is configured here, whatever became of the others; the worst end is the whole's."""
     ran: list[Ran] = []
     worst: list[AuraError] = []
@@ -208,7 +208,7 @@ def _in_turn(job: Job, at: Surroundings, how: How, limit: Limit) -> Done:
         if not all(at.settings.get(name) or at.settings.secret(name) for name in step.needs):
             continue
         try:
-            outcome = perform(step, at, replace(how, seconds=min(step.seconds, limit.left), waits=False, fresh=0.0))
+            outcome = perform(step, at, replace(how, seconds=min(step.seconds, limit.left), waits=False, fresh=0.0), watch)
         except AtWork:  # it is being done
             continue
         ran.append(outcome.ran)

@@ -12,7 +12,7 @@ from aura_cli.errors import UsageError
 SERVICE = "aura-job@.service"
 HOME = "/var/lib/aura"
 LABELS = {"app.kubernetes.io/name": "aura-cron"}
-_GRACE, _MARGIN = 60, 120  # seconds: to end in, and beyond a job's own limit until whoever started it ends it
+_GRACE, _MARGIN = 60, 240  # seconds: to end in, and beyond a job's own limit until whoever started it ends it
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Setup:
     """Where the jobs will run: the program's words, the folder that holds the settings' files, or the image that holds the program.
 
     `options` say which settings count, where there are files; in an image it is `environment`. `user` and `home` (AURA_HOME) are whose
-    files those are. `secret` and `plain` are the names of settings: of secret ones, and of others.
+    files those are; empty where nobody knows. `secret` and `plain` are the names of settings: of secret ones, and of others.
     """
 
     program: Sequence[str]
@@ -58,7 +58,7 @@ def crontab(jobs: Sequence[Job], setup: Setup) -> Files:
         "# aura's jobs: crontab FILE installs this in the place of what there is. A job says nothing unless something is wrong.",
         "# Its times are UTC. Cron of Debian knows no CRON_TZ: there the machine itself has to keep UTC.",
         "CRON_TZ=UTC",
-        f"AURA_HOME={setup.home}",
+        *([f"AURA_HOME={setup.home}"] if setup.home else []),
     ]
     for job in jobs:
         command = f"cd {shlex.quote(setup.directory)} && {shlex.join(setup.command(job.name))}".replace("%", r"\%")
@@ -76,7 +76,7 @@ def systemd(jobs: Sequence[Job], setup: Setup) -> Files:
         "Service": {
             "Type": "oneshot",
             **({"User": setup.user} if setup.user else {}),  # a file of settings that is another's is refused
-            "Environment": _word(f"AURA_HOME={setup.home}"),
+            **({"Environment": _word(f"AURA_HOME={setup.home}")} if setup.home else {}),
             "WorkingDirectory": setup.directory.replace("%", "%%"),
             "ExecStart": f"{' '.join([_word(program), *(_word(word).replace('$', '$$') for word in words)])} %i",
             "SuccessExitStatus": "3",  # it worked, and something needs attention

@@ -20,5 +20,7 @@ def nobody(connection: Connection, about: Subject, said: Remote, heard: str | Au
     here = f"No webhook event and no booking here is about {about.asked}"
     if STRIPE in silent or (isinstance(heard, AuraError) and not isinstance(heard, NotFoundError)):
         return NotFoundError(f"{here}, and {STRIPE} could not be asked", MISSED)
+    if isinstance(heard, str):
+        return NotFoundError(f"{here}, and {STRIPE} knows it of {heard}, whom it knows no more", MISSED)
     named_nobody = heard is None and not about.customers
     return NotFoundError(f"{here}, and {STRIPE} {'names no customer of it' if named_nobody else 'does not know it'}", MISSED)

@@ -82,8 +82,7 @@ def book_first_month(connection: Connection, dues: Select[Any], reason: str, *, 
     """Add what a new subscription comes with. Not `timed` (no due says its time): only to those who have no allocation yet."""
     due, b, g = _fresh(dues), token_balances.c, _LATER.c
     held = select(1).select_from(token_balances).where(b.user_id == due.c.user_id, b.monthly_allocation != NO_ALLOCATION)
-    more = cast(b.balance, BigInteger) + b.total_used != b.total_purchased
-    theirs = and_(b.last_reset_at >= due.c.caused_at, more, ~_ours(b.user_id, b.last_reset_at))
+    theirs = and_(b.last_reset_at >= due.c.caused_at, ~_bought_alone(b), ~_ours(b.user_id, b.last_reset_at))
     by_web = held.where(or_(due.c.caused_at.is_(None), theirs))
     owed = and_(~by_web.exists(), ~_outlived(due, g.caused_at > due.c.caused_at))
     now = func.coalesce(func.min(due.c.caused_at), utc_now(), type_=UtcTime())
@@ -162,6 +161,19 @@ def _ours(user: ColumnElement[Any], moment: ColumnElement[Any]) -> ColumnElement
     """Was the reset of that moment booked by us?"""
     g = grants.c
     return select(1).select_from(grants).where(g.user_id == user, g.kind.in_(("initial", "renewal")), g.caused_at == moment).exists()
+
+
+def _bought_alone(b: Any) -> ColumnElement[bool]:
+    """Was never anything in a balance (`b` its columns) but what was bought, or given by an operator, since the row began?
+
+    A month adds to what was bought after it, and a reset keeps what was used before in `total_used`: neither ever comes to the same sum.
+    """
+    t, g = token_top_ups.c, grants.c
+    before = select(1).select_from(token_top_ups).where(t.user_id == b.user_id, t.created_at < b.last_reset_at).exists()
+    by_hand = select(func.coalesce(func.sum(g.tokens), 0)).where(
+        g.user_id == b.user_id, g.kind == "operator", g.granted_at >= b.last_reset_at
+    )
+    return and_(~before, cast(b.balance, BigInteger) + b.total_used == b.total_purchased + by_hand.scalar_subquery())
 
 
 def _outlived(due: FromClause, later: ColumnElement[bool]) -> ColumnElement[bool]:

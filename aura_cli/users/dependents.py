@@ -7,7 +7,22 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Inspector, MetaData, Table, and_, inspect, literal, select, text, true, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Inspector,
+    MetaData,
+    Table,
+    and_,
+    column,
+    false,
+    inspect,
+    literal,
+    select,
+    text,
+    true,
+    tuple_,
+)
 from sqlalchemy.exc import IntegrityError
 
 from aura_cli.db.engine import is_sqlite
@@ -17,6 +32,7 @@ from aura_cli.errors import ConflictError
 _CASCADE = "CASCADE"
 _OUTLIVE = ("SET NULL", "SET DEFAULT")  # such rows stay when what they name goes
 GO_ON = (_CASCADE, *_OUTLIVE)  # what such rows name goes without more ado
+_WHO = ("id", "privy_user_id")  # the columns of `users` that tell by themselves who it is
 _SYSTEM = ("pg_", "information_schema")
 
 
@@ -42,7 +58,9 @@ class Link:
         return ", ".join(self.columns)
 
     def among(self, table: Any, row: Mapping[str, Any]) -> ColumnElement[bool]:
-        """Over `table`, or an alias of it: does a row of it name this `row` of `users`?"""
+        """Over `table`, or an alias of it: does a row of it name this `row` of `users`? None names what is not there."""
+        if any(row[refers] is None for refers in self.refers):
+            return false()
         return and_(*(table.c[column] == as_in_users(refers, row[refers]) for column, refers in self.pairs))
 
     @property
@@ -66,8 +84,9 @@ class Rows:
 
     @property
     def optional(self) -> Sequence[str]:
-        """The link's columns that may be empty; where one is, the row names nobody."""
-        columns = (self.table.c[name] for name in self.link.columns)
+        """The link's columns that may be empty; where one is, the row names nobody. Of several that name a user those that tell whom."""
+        several = len(self.link.columns) > 1 and self.link.parent == _USERS
+        columns = (self.table.c[name] for name, refers in self.link.pairs if not several or refers in _WHO)
         return [column.name for column in columns if column.nullable and not column.primary_key]
 
     @property
@@ -118,10 +137,11 @@ class Catalogue:
         return self.naming(rows.table, rows.condition)
 
     def naming(self, named_table: Table, condition: ColumnElement[bool]) -> Iterator[Rows]:
-        """The rows that name those of a table of which the condition holds."""
+        """The rows that name those of a table of which the condition holds, by columns that others added, too."""
         for link in self._links.get((self._usual(named_table.schema), named_table.name), ()):
             table = self._table(link.table)
-            named = select(*(named_table.c[name] for name in link.refers)).where(condition).correlate(None)
+            refers = (named_table.c[name] if name in named_table.c else column(name) for name in link.refers)
+            named = select(*refers).select_from(named_table).where(condition).correlate(None)
             naming = [table.c[name] for name in link.columns]
             yield Rows(link, table, (naming[0] if len(naming) == 1 else tuple_(*naming)).in_(named))
 
@@ -173,9 +193,15 @@ class Catalogue:
                     yield Link((self._usual(schema), name), columns, parent, refers, rule)
 
     def _in_sqlite(self) -> Iterator[Link]:
-        """Asked from SQLite itself (https://www.sqlite.org/pragma.html#pragma_foreign_key_list), which tells the rule of each."""
+        """Asked from SQLite itself (https://www.sqlite.org/pragma.html#pragma_foreign_key_list), which tells the rule of each.
+
+        It lets a key lead to a table that is not there: such a key names nobody.
+        """
+        tables = set(self._inspector.get_table_names())
         for (name, _), found in groupby(self.connection.execute(_SQLITE_KEYS), key=lambda row: (row.name, row.id)):
             rows = list(found)
+            if rows[0].parent not in tables:
+                continue
             parent, rule, columns = rows[0].parent, rows[0].rule, tuple(row.column for row in rows)
             refers = [row.refers for row in rows]
             named = refers if None not in refers else self._inspector.get_pk_constraint(parent)["constrained_columns"]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from aura_cli.sandbox import web_app
+from aura_cli.sandbox.generation import PRO_MONTHLY
 from tests.insight.desk import Desk
 from tests.parts.loopback import plain_client
 from tests.parts.providers import serving
@@ -171,3 +172,17 @@ def test_somebody_who_was_erased(desk: Desk) -> None:
     desk.books.sql("UPDATE subscriptions SET status = 'canceled'")
     for one in asked:
         assert (desk.explain(one)["verdict"], desk("explain", one).out.startswith("ERASED  ")) == (None, True)
+
+
+def test_somebody_who_came_back(desk: Desk) -> None:
+    """Whom the web app let in again is who a new customer is, though Stripe names the erased row, too; nothing is to be deleted."""
+    done = desk("users", "erase", desk.person.uuid, "--apply", "--no-stripe", "--no-privy", "--even-subscribed", "--yes")
+    assert done.exit == 0, done.err
+    again = "00000000-0000-4000-8000-0000000000ff"
+    desk.books.sql("INSERT INTO users (id, privy_user_id) VALUES (:id, :did)", id=again, did=desk.person.did)
+    names = {"metadata[userId]": desk.person.uuid, "metadata[privyUserId]": desk.person.did}
+    with plain_client(base_url=desk.env["STRIPE_API_BASE"], auth=(desk.env["STRIPE_SECRET_KEY"], "")) as http:
+        new = http.post("/v1/customers", data=names).raise_for_status().json()["id"]
+        http.post("/v1/subscriptions", data={"customer": new, "items[0][price]": PRO_MONTHLY.id}).raise_for_status()
+    found = desk.explain(new, exit=3)
+    assert (again in found["verdict"]["what"], found["verdict"]["fix"]) == (True, f"aura subscriptions reconcile {new} --apply")

@@ -81,7 +81,9 @@ def test_something_at_stripe_that_is_of_nobody(small_desk: Desk) -> None:
     """Stripe has it and names no customer, as in a product's event."""
     with reading(small_desk.books.engine) as connection:
         error = nobody(connection, Subject("evt_of_a_product", known=False), Remote(), None)
+        gone = nobody(connection, Subject("evt_of_a_product", known=False), Remote(), "cus_gone")
     assert error.message == "No webhook event and no booking here is about evt_of_a_product, and Stripe names no customer of it"
+    assert gone.message.endswith("Stripe knows it of cus_gone, whom it knows no more")
 
 
 def test_services_that_are_away(small_desk: Desk) -> None:

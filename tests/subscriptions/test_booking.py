@@ -116,6 +116,23 @@ def test_a_row_that_began_with_the_web_apps_top_up(engine: Engine) -> None:
             assert connection.execute(select(token_balances.c.balance)).scalar_one() == expected
 
 
+def test_a_reset_is_no_beginning(engine: Engine) -> None:
+    """Though what is left should be as much as was bought, the web app's month after it was given; an operator's grant is no month."""
+    bought, given = START + timedelta(hours=4), START + timedelta(hours=7)
+    for before, by_hand, expected in ((True, 0, 70), (False, 5, MONTH + 75)):
+        forget(engine)
+        balance = {"balance": 70 + by_hand, "total_purchased": 70, "monthly_allocation": MONTH, "last_reset_at": START + timedelta(hours=6)}
+        paid = {"stripe_session_id": "cs_9", "tokens_added": 70, "amount_paid": 1, "created_at": bought if before else given}
+        with writing(engine) as connection:
+            connection.execute(insert(token_balances).values(user_id=USER, **balance))
+            connection.execute(insert(token_top_ups).values(user_id=USER, **paid))
+            if by_hand:
+                hand = {"cause": "operator:1", "kind": "operator", "tokens": by_hand, "reason": "x", "granted_at": given}
+                connection.execute(insert(grants).values(user_id=USER, **hand))
+            book(connection, [due("initial", 5, MONTH)])
+            assert connection.execute(select(token_balances.c.balance)).scalar_one() == expected
+
+
 def test_a_top_up_of_the_web_apps_is_recognised(engine: Engine) -> None:
     """By its session: nothing is added, and the cause is settled."""
     forget(engine)

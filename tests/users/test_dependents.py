@@ -223,6 +223,57 @@ def test_keys_to_columns_of_others(engine: Engine) -> None:
         assert erasing.erase_rows(connection, (persons,), person(connection, BOB))["posts"] == 1
 
 
+def test_what_is_not_there_is_named_by_nobody(engine: Engine) -> None:
+    """Rows that name no handle are not those of everybody who has none."""
+    with writing(engine) as connection:
+        make(
+            connection,
+            "ALTER TABLE users ADD COLUMN handle text",
+            "CREATE UNIQUE INDEX handles ON users (handle)",
+            "CREATE TABLE posts (handle text REFERENCES users (handle) ON DELETE CASCADE, said text)",
+            "INSERT INTO posts VALUES (NULL, 'by nobody')",
+        )
+        assert "posts" not in erasing.erase_rows(connection, (persons,), person(connection, ADA))
+        assert connection.execute(text("SELECT count(*) FROM posts")).scalar_one() == 1
+
+
+def test_a_row_kept_of_nobody_names_nobody(engine: Engine) -> None:
+    """Of a key that may lose its tenant alone the whole row goes: emptied of that, it would name her still."""
+    with writing(engine) as connection:
+        make(
+            connection,
+            "ALTER TABLE users ADD COLUMN org text",
+            "CREATE UNIQUE INDEX orgs ON users (org, id)",
+            "UPDATE users SET org = 'one'",
+            "CREATE TABLE memos (org text, author ID NOT NULL, FOREIGN KEY (org, author) REFERENCES users (org, id))",
+            "CREATE TABLE tips (org text NOT NULL, author ID, FOREIGN KEY (org, author) REFERENCES users (org, id))",
+            "INSERT INTO memos VALUES ('one', '{a}'), ('one', '{b}')",
+            "INSERT INTO tips VALUES ('one', '{a}')",
+        )
+        counts = erasing.erase_rows(connection, (persons,), person(connection, ADA))
+        assert (counts["memos"], counts["tips (kept, of nobody)"]) == (1, 1)
+        assert [str(author) for author in connection.execute(text("SELECT author FROM memos")).scalars()] == [BOB]
+        assert [tuple(row) for row in connection.execute(text("SELECT org, author FROM tips"))] == [("one", None)]
+
+
+def test_connections_that_others_name(engine: Engine) -> None:
+    """By a column that others added, and beside a key that leads nowhere, which SQLite lets stand: only what holds one back is named."""
+    with writing(engine) as connection:
+        make(
+            connection,
+            "ALTER TABLE integrations ADD COLUMN public_id text",
+            "CREATE UNIQUE INDEX public_ids ON integrations (public_id)",
+            "CREATE TABLE hooks (connection text REFERENCES integrations (public_id))",
+            "INSERT INTO integrations (id, user_id, provider, public_id) VALUES ('{a}', '{a}', 'github', 'p1')",
+            *(["CREATE TABLE strays (of ID REFERENCES elsewhere)"] if is_sqlite(connection) else []),
+        )
+        ada = person(connection, ADA)
+        integrations.require_loose(connection, ada)
+        connection.execute(text("INSERT INTO hooks VALUES ('p1')"))
+        with pytest.raises(ConflictError, match="hooks"):
+            integrations.require_loose(connection, ada)
+
+
 def test_other_schemas(engine: Engine) -> None:
     """On PostgreSQL tables of other schemas lead to a user, too, and are told apart by their schema; ours are no part of it."""
     with writing(engine) as connection:

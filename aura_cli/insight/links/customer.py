@@ -68,9 +68,9 @@ def _unknown(case: Case, customer: str) -> Break:
     said = {**case.stripe.customers, **{one.id: one for one in case.stripe.others}} if case.stripe else {}
     known = said.get(customer)
     repair = command("subscriptions reconcile {} --apply", customer)
-    if (taken := _taken(case, customer, known)) and taken.privy_user_id.startswith(ERASED):
+    taken, found = _taken(case, customer, known), candidates(case.connection, known) if known else ()
+    if taken and _was_erased(taken) and not found:
         return _of_erased(case, customer)
-    found = candidates(case.connection, known) if known else ()
     if len(found) == 1:
         return Break(LINK, f"Nobody here is known by {customer}; by what Stripe says it is {found[0]}", repair)
     if found:
@@ -90,7 +90,11 @@ def _taken(case: Case, customer: str, known: Customer | None) -> Person | None:
     user, did, a = as_uuid(said.get("userId")) or NOBODY, said.get("privyUserId", ""), user_aliases.c
     merged = select(a.into_id).where(or_(a.user_id == user, a.privy_id == did))
     theirs = or_(users.c.id == user, users.c.privy_user_id == did, users.c.id.in_(merged), subject.left(customer))
-    return next(iter(subject.people(case.connection, theirs)), None)
+    return min(subject.people(case.connection, theirs), key=_was_erased, default=None)  # whoever came back is here twice
+
+
+def _was_erased(person: Person) -> bool:
+    return person.privy_user_id.startswith(ERASED)
 
 
 def _of_erased(case: Case, customer: str) -> Break:
