@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from aura_cli.console import Console
-from aura_cli.settings import Settings
+from aura_cli.settings import TRY_IT, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -116,9 +116,11 @@ class Runtime:
     @cached_property
     def engine(self) -> Engine:
         """The database, its schema known to be this program's. Raises ConfigurationError if it is not."""
+        from aura_cli.db.location import database_url
         from aura_cli.db.migrate import require_current
 
-        require_current(self.bare_engine)
+        _, embedded = database_url(self.settings)
+        require_current(self.bare_engine, TRY_IT if embedded else "")
         if self.settings.is_sandbox:
             from aura_cli.db.binding import require_sandbox
 

@@ -128,8 +128,12 @@ def print_(
         jobs = _lasting(runtime, jobs)
     if form is Form.GITHUB_ACTIONS:
         runtime.console.say("GitHub's runner forgets its disk: while the database is away, each run alerts anew")
-    if form in (Form.CRONTAB, Form.SYSTEMD) and (passing := _passing(runtime.settings, jobs)):
-        runtime.console.say(f"Set in this environment, which what starts jobs has not: {', '.join(passing)}. Put them into a file")
+    if runtime.settings.is_sandbox:
+        runtime.console.say("This is a sandbox, which ends and leaves nothing: do not install what is printed here")
+    elif form in (Form.CRONTAB, Form.SYSTEMD) and (passing := _passing(runtime.settings, jobs)):
+        runtime.console.say(
+            f"Set in this environment, which what starts jobs has not: {', '.join(passing)}. Put them into a .env.local there"
+        )
     for job in jobs:
         if absent := [name for name in job.needs if not runtime.settings.secret(name)]:
             runtime.console.say(f"{job.name} needs {', '.join(absent)}, which is not set here")

@@ -43,12 +43,12 @@ def current(connection: Connection) -> str | None:
     return connection.execute(text(f"SELECT version_num FROM {_version_table(connection)}")).scalar()
 
 
-def require_current(engine: Engine) -> None:
-    """Return if the schema is this program's; else raise ConfigurationError (exit 4) that says what to run."""
+def require_current(engine: Engine, otherwise: str = "") -> None:
+    """Return if the schema is this program's; else raise ConfigurationError (exit 4) that says what to run, or do `otherwise`."""
     with engine.connect() as connection:
         version = _version_quickly(connection)
     if version is None:
-        raise ConfigurationError("This database has no aura schema yet", "Run: aura db upgrade")
+        raise ConfigurationError("This database has no aura schema yet", f"Run: aura db upgrade{otherwise and f'. {otherwise}'}")
     _refuse_newer(version)
     if version < HEAD:
         raise ConfigurationError(f"The database's schema ({version}) is older than this program ({HEAD})", "Run: aura db upgrade")

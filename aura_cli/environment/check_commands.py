@@ -78,7 +78,7 @@ def check(
     bad = sum(one.state in BAD for one in findings) + len(searched.exposed) + len(searched.unignored)
     found = Checked(settings.environment, settings.looked_in, findings, searched.root, searched.exposed, searched.unignored, bad)
     runtime.console.result(found, lambda: _told(found, searched, everything=everything))
-    _attention(bad, "aura env check --all lists everything")
+    _attention(bad, "aura init asks for what is missing; aura env check --all lists everything")
 
 
 def show(

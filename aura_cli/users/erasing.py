@@ -23,7 +23,7 @@ from aura_cli.users.departed import ERASED, PRIVY, STRIPE, hold_departures, keep
 from aura_cli.users.dependents import rules_of
 from aura_cli.users.holdings import Room, dids
 from aura_cli.users.persons import erase_belongings, has_money
-from aura_cli.users.tables import erasures
+from aura_cli.users.tables import erasures, other_customers
 from aura_cli.users.who import Person
 
 LEASE = "users erase"
@@ -158,12 +158,16 @@ def _deleted(service: Service, path: str) -> bool:
 
 
 def erase_rows(connection: Connection, rooms: Rooms, person: Person) -> dict[str, int]:
-    """Erase a person's rows in the caller's transaction; rows by table. Raises ConflictError where the rules of a table forbid it."""
+    """Erase a person's rows in the caller's transaction; rows by table, but for what is noted for the length of an erasure alone.
+
+    Raises ConflictError where the rules of a table forbid it.
+    """
     counts = erase_belongings(connection, person)
     for room in rooms:
         with rules_of("that holds something of them"):
             for name, count in room.erase(connection, person).items():
                 counts[name] = counts.get(name, 0) + count
+    counts.pop(other_customers.name, None)
     return counts
 
 

@@ -145,6 +145,12 @@ def test_the_names_are_in_order(aura: Aura) -> None:
     assert "has not: DATABASE_URL, SLACK_CLIENT_ID, STRIPE_SECRET_KEY. Put" in printed(aura, **env).err
 
 
+def test_in_a_sandbox(aura: Aura) -> None:
+    """It is said that the sandbox ends, instead of all that it sets."""
+    said = printed(aura, AURA_ENV="sandbox", STRIPE_SECRET_KEY="sk_test_sandbox00").err
+    assert ("do not install" in said, "STRIPE_SECRET_KEY" in said) == (True, False)
+
+
 def test_one_job_alone() -> None:
     """Files are made of the jobs that are asked for."""
     setup = Setup(["/usr/bin/aura"], "/srv/aura")

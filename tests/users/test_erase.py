@@ -60,7 +60,7 @@ def test_the_plan_is_what_happens(life: Life) -> None:
     assert {"agents", "channels", "voice_settings", "call_logs (kept, of nobody)", "webhook_events", "mails", "users"} <= set(rows)
     done = life("erase", EMAIL, *ALL)
     assert done.exit == ERASED, done.err
-    ended = {"integrations": 1, "connections": 1, "other_customers": 1}  # by the revocation before, and kept until now
+    ended = {"integrations": 1, "connections": 1}  # by the revocation before, and kept until now
     assert {**done.json["rows"], **ended} == {**rows, "audit_logs": rows["audit_logs"] + 1, **ended}
     after = life.traces("bob")
     assert {name: sorted(columns) for name, columns in after.items()} == {name: sorted(columns) for name, columns in bobs.items()}

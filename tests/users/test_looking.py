@@ -145,9 +145,10 @@ def test_export_to_nowhere(run: Run, tmp_path: Path) -> None:
 
 
 def test_without_a_schema(aura: Aura, sqlite_database: str) -> None:
-    """Exit 4, saying what to run."""
+    """Exit 4, saying what to run; where nothing at all is configured the sandbox is another way."""
     done = aura("users", "list", env={"AURA_ENV": "development", "DATABASE_URL": sqlite_database})
-    assert (done.exit, "aura db upgrade" in done.err) == (4, True)
+    assert (done.exit, "aura db upgrade" in done.err, "aura sandbox" in done.err) == (4, True, False)
+    assert "aura db upgrade. To try aura with nothing set: aura sandbox -- bash" in aura("users", "list").err
 
 
 def test_listing_imports_little(aura: Aura, engine: Engine, database_url: str) -> None:
