@@ -107,8 +107,9 @@ class Refresher:
         return self._broken is not None or self.asker.wire.stop.is_set()
 
     def _claimed(self, ids: Sequence[str]) -> list[Claim]:
+        self._pending.update(ids)  # before it is so: a signal may fall between a turn that was taken and the word of it
         turns = claim(self.engine, self.book.vault, self.catalogue, ids, self.owner, self.wanted, self.clock())
-        self._pending.update(turn.id for turn in turns)
+        self._pending.difference_update({*ids} - {turn.id for turn in turns})
         self.busy += len(ids) - len(turns)
         self._places.release(len(ids) - len(turns)) if len(turns) < len(ids) else None
         return turns
