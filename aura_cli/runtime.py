@@ -95,14 +95,19 @@ class Runtime:
         return " ".join((program, *(word for name, value in named.items() if value for word in (name, quote(value))), words))
 
     @cached_property
-    def database_url(self) -> str:
-        """Where the database is; the embedded one is announced on stderr."""
+    def _location(self) -> tuple[str, bool]:
+        """Where the database is, and whether that is the embedded one, which is announced on stderr."""
         from aura_cli.db.location import EMBEDDED_NOTE, database_url
 
         url, embedded = database_url(self.settings)
         if embedded:
             self.console.say(EMBEDDED_NOTE.format(home=self.settings.home))
-        return url
+        return url, embedded
+
+    @property
+    def database_url(self) -> str:
+        """Where the database is; the embedded one is announced on stderr."""
+        return self._location[0]
 
     @cached_property
     def bare_engine(self) -> Engine:
@@ -116,11 +121,9 @@ class Runtime:
     @cached_property
     def engine(self) -> Engine:
         """The database, its schema known to be this program's. Raises ConfigurationError if it is not."""
-        from aura_cli.db.location import database_url
         from aura_cli.db.migrate import require_current
 
-        _, embedded = database_url(self.settings)
-        require_current(self.bare_engine, TRY_IT if embedded else "")
+        require_current(self.bare_engine, TRY_IT if self._location[1] else "")
         if self.settings.is_sandbox:
             from aura_cli.db.binding import require_sandbox
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,18 +107,20 @@ class Conductor:
 
     def _tell_all(self, outcome: Outcome) -> None:
         """Whoever has to know, as far as they can be reached in a minute."""
+        with self._within_a_minute("Nobody could be told of it within a minute; the next run tries again"):
+            self._end(outcome.ran)
+            self._tell(outcome)
+        if outcome.number:
+            with self._within_a_minute("Alerts that wait could not all be sent within a minute; the next run goes on"):
+                self._carry_notices()
+
+    @contextmanager
+    def _within_a_minute(self, otherwise: str) -> Iterator[None]:
         try:
             with Limit(_TELLING_SECONDS):
-                self._end(outcome.ran)
-                self._tell(outcome)
+                yield
         except Overrun:
-            self.at.console.warn("Nobody could be told of it within a minute; the next run tries again")
-        try:
-            with Limit(_TELLING_SECONDS):
-                if outcome.number:
-                    self._carry_notices()
-        except Overrun:
-            self.at.console.warn("Alerts that wait could not all be sent within a minute; the next run goes on")
+            self.at.console.warn(otherwise)
 
     def _end(self, ran: Ran) -> None:
         """What worked is ok, though it may need attention; whatever else ended it is an error, for the work was not done."""

@@ -64,11 +64,10 @@ class Ran:
 
 @dataclass(frozen=True)
 class Begun:
-    """A run that begins: how long it may take, the runs before it that must have been killed, and how the job fared before those."""
+    """A run that begins: how long it may take, and the runs before it that must have been killed."""
 
     seconds: float
     killed: tuple[Run, ...]
-    earlier: Run | None
 
 
 @dataclass(frozen=True)
@@ -102,10 +101,9 @@ def perform(job: Job, at: Surroundings, how: How, watch: Watch = Watch()) -> Out
         with writing(at.engine) as connection:
             number, killed = history.begin(connection, job.name, own.owner)
             before, well = history.verdict_before(connection, job.name, number), history.well_before(connection, job.name, number)
-            earlier = history.verdict_before(connection, job.name, killed[-1].id) if killed else before
         started, clock, limit = at.clock(), monotonic(), Limit(seconds, how.stop)
         with kept(at.engine, own, limit, lambda: watch.hangs(number, overrun(seconds)), every=how.beat, patience=how.patience):
-            done, cause = _attempt(job, at, how, limit, watch, Begun(seconds, tuple(killed), earlier))
+            done, cause = _attempt(job, at, how, limit, watch, Begun(seconds, tuple(killed)))
         trouble = _trouble(cause, limit) if cause else _suddenly_nothing(job, done, well, how) or done.left
         code = _exit_code(cause, trouble)
         error = at.console.redact(trouble.message) if trouble else "It was stopped" if cause else None

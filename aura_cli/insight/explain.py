@@ -135,7 +135,7 @@ def _skipped(configured: Settings, mismatches: dict[str, str]) -> dict[str, str]
 def _erased(case: Case) -> list[str]:
     """What the subject is known by that was an erased person's, and is nobody's since."""
     dids = {*(case.remote.people or ()), *([case.subject.asked] if case.subject.asked.startswith("did:") else ())}
-    rows = [one.id for one in case.subject.people if one.privy_user_id.startswith(departed.ERASED)]
+    rows = [one.id for one in case.subject.people if departed.was_erased(one.privy_user_id)]
     logins, of_stripe = departed.erased_logins(case.connection, dids), customers.erased(case.connection, case.subject.customers)
     return [*rows, *sorted(logins), *sorted(of_stripe)]
 
@@ -183,7 +183,7 @@ def _standing(case: Case) -> Iterator[str]:
     """What the people have now: access, or why not, and tokens."""
     b = token_balances.c
     held = dict(case.connection.execute(select(b.user_id, b.balance).where(among(b.user_id, case.users))).all())
-    gone = {one.id for one in case.subject.people if one.privy_user_id.startswith(departed.ERASED)}
+    gone = {one.id for one in case.subject.people if departed.was_erased(one.privy_user_id)}
     for user in case.users:
         rows = [row for row in case.rows.values() if row.user_id == user]
         newest = max(rows, key=lambda row: row.created_at, default=None)

@@ -18,7 +18,7 @@ from aura_cli.subscriptions.keeping import Facts
 from aura_cli.subscriptions.stripe import Customer, CustomerList, SubscriptionList, decoder
 from aura_cli.transport import Service
 from aura_cli.users import privy
-from aura_cli.users.departed import ERASED
+from aura_cli.users.departed import was_erased
 from aura_cli.users.shapes import Staged
 from aura_cli.webhooks.subjects import Invoice, Session
 
@@ -111,7 +111,7 @@ def _at_privy(settings: Settings, subject: Subject) -> dict[str, Staged | None]:
     """The people by their DIDs; who is nobody here by what was asked for. Raises ServiceError for an answer that cannot be read."""
     with _patient(privy.service(settings)) as service:
         dids = [one.privy_user_id for one in subject.people] or [subject.asked] * subject.asked.startswith("did:")
-        dids = [did for did in dids if not did.startswith(ERASED)]
+        dids = [did for did in dids if not was_erased(did)]
         found = {did: privy.user(service, did) for did in dids}
         strangers = (
             [] if subject.people or dids else [one for address in subject.addresses if (one := privy.user_by_email(service, address))]

@@ -15,6 +15,11 @@ _DEPARTURES = 0x61757261_64657061  # an advisory lock's number, which no other o
 PRIVY, STRIPE = "privy", "stripe"  # kinds of what an erased person was known by
 
 
+def was_erased(did: str) -> bool:
+    """Has the row of `users` with this DID no person any more?"""
+    return did.startswith(ERASED)
+
+
 def is_somebody() -> ColumnElement[bool]:
     """Over `users`: has the row a person?"""
     return ~users.c.privy_user_id.startswith(ERASED)

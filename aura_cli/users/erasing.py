@@ -19,7 +19,7 @@ from aura_cli.db.engine import writing
 from aura_cli.db.shared import integrations, subscriptions, users
 from aura_cli.errors import ConflictError, NotFoundError
 from aura_cli.transport import Service
-from aura_cli.users.departed import ERASED, PRIVY, STRIPE, hold_departures, keep_customers, remember_erased
+from aura_cli.users.departed import PRIVY, STRIPE, hold_departures, keep_customers, remember_erased, was_erased
 from aura_cli.users.dependents import rules_of
 from aura_cli.users.holdings import Room, dids
 from aura_cli.users.persons import erase_belongings, has_money
@@ -172,5 +172,5 @@ def erase_rows(connection: Connection, rooms: Rooms, person: Person) -> dict[str
 
 
 def _require_person(person: Person) -> None:
-    if person.privy_user_id.startswith(ERASED):
+    if was_erased(person.privy_user_id):
         raise NotFoundError("This person was erased already", "What is left is the row that their payments need")

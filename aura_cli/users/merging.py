@@ -18,7 +18,7 @@ from aura_cli.drift import plan
 from aura_cli.drift.kinds import Deed, Kind, field
 from aura_cli.drift.tables import plan_rows
 from aura_cli.errors import UsageError
-from aura_cli.users.departed import ERASED, hold_departures, keep_customers
+from aura_cli.users.departed import hold_departures, keep_customers, was_erased
 from aura_cli.users.dependents import Catalogue, Rows, as_in_users, rules_of, same_but
 from aura_cli.users.holdings import addresses
 from aura_cli.users.tables import privy_users, user_aliases
@@ -69,7 +69,7 @@ def pair(connection: Connection, gone: str, stays: str) -> tuple[Person, Person]
     both = resolve(connection, gone), resolve(connection, stays)
     if both[0].id == both[1].id:
         raise UsageError("Both are the same row already", "Name the row that is to go, and the one that stays: aura users duplicates")
-    if any(one.privy_user_id.startswith(ERASED) for one in both):
+    if any(was_erased(one.privy_user_id) for one in both):
         raise UsageError("One of them was erased: there is nobody to merge")
     return both
 

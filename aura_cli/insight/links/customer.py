@@ -11,7 +11,7 @@ from aura_cli.insight import subject
 from aura_cli.insight.case import Break, Case, command
 from aura_cli.subscriptions.customers import as_uuid, candidates, erased
 from aura_cli.subscriptions.stripe import ENDED, Customer
-from aura_cli.users.departed import ERASED
+from aura_cli.users.departed import was_erased
 from aura_cli.users.tables import privy_users, user_aliases
 from aura_cli.users.who import Person
 from aura_cli.webhooks.tables import webhook_events
@@ -69,7 +69,7 @@ def _unknown(case: Case, customer: str) -> Break:
     known = said.get(customer)
     repair = command("subscriptions reconcile {} --apply", customer)
     taken, found = _taken(case, customer, known), candidates(case.connection, known) if known else ()
-    if taken and _was_erased(taken) and not found:
+    if taken and was_erased(taken.privy_user_id) and not found:
         return _of_erased(case, customer)
     if len(found) == 1:
         return Break(LINK, f"Nobody here is known by {customer}; by what Stripe says it is {found[0]}", repair)
@@ -90,11 +90,8 @@ def _taken(case: Case, customer: str, known: Customer | None) -> Person | None:
     user, did, a = as_uuid(said.get("userId")) or NOBODY, said.get("privyUserId", ""), user_aliases.c
     merged = select(a.into_id).where(or_(a.user_id == user, a.privy_id == did))
     theirs = or_(users.c.id == user, users.c.privy_user_id == did, users.c.id.in_(merged), subject.left(customer))
-    return min(subject.people(case.connection, theirs), key=_was_erased, default=None)  # whoever came back is here twice
-
-
-def _was_erased(person: Person) -> bool:
-    return person.privy_user_id.startswith(ERASED)
+    people = subject.people(case.connection, theirs)
+    return min(people, key=lambda one: was_erased(one.privy_user_id), default=None)  # whoever came back is here twice
 
 
 def _of_erased(case: Case, customer: str) -> Break:
