@@ -17,6 +17,7 @@ PACKAGE = REPOSITORY / "aura_cli"
 
 FOUNDATION = {
     "errors",
+    "listening",
     "dotenv",
     "settings",
     "console",
@@ -251,7 +252,7 @@ def test_asyncio_stays_in_the_servers() -> None:
     assert not lines(
         (module, one.line, one.module)
         for module in MODULES
-        if module.room not in {"sandbox", "webhooks", "integrations"}
+        if module.room not in {"listening", "sandbox", "webhooks", "integrations"}
         for one in module.imports
         if one.module.split(".")[0] in {"asyncio", "aiohttp"}
     )

@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, TypeVar
 
@@ -13,6 +13,7 @@ from aiohttp.typedefs import Middleware
 
 from aura_cli.errors import ConflictError, UsageError
 from aura_cli.integrations.catalogue import load
+from aura_cli.listening import closed
 from aura_cli.sandbox import analytics, openai, resend, stripe, upstash, vercel, web_app
 from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET, Addresses, provider_variables
 from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
@@ -137,26 +138,35 @@ async def _serve(applications: dict[str, web.Application], ports: Ports, started
     async with AsyncExitStack() as cleanup:
         bases = {}
         for name, application in applications.items():
-            runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLEANUP_SECONDS)
-            cleanup.push_async_callback(ended, runner)
-            bases[name] = await _listen(runner, getattr(ports, name))
+            bases[name] = await cleanup.enter_async_context(listening(application, getattr(ports, name)))
         started.set_result((Addresses(**bases), lambda: loop.call_soon_threadsafe(stopping.set)))
         await stopping.wait()
 
 
-async def ended(runner: web.AppRunner) -> None:
-    """End an application, and its connections whose other end does not read: they would stay open until it does."""
-    connections = [one.transport for one in runner.server.connections if one.transport] if runner.server else []
-    await runner.cleanup()
-    for transport in connections:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.abort()
+@asynccontextmanager
+async def listening(application: web.Application, port: int = 0) -> AsyncIterator[str]:
+    """The base address of an application in the running loop, for the length of the block.
 
-
-async def _listen(runner: web.AppRunner, port: int) -> str:
+    Its end is the end of all its connections, also of those whose other end does not read: aiohttp would leave them open until it does.
+    Raises ConflictError when the port is taken.
+    """
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLEANUP_SECONDS)
     await runner.setup()
+    handlers = runner.server
+    assert handlers is not None
     try:
-        await web.TCPSite(runner, HOST, port).start()
+        server = await asyncio.get_running_loop().create_server(handlers, HOST, port, backlog=512)
     except OSError as error:
-        raise ConflictError(f"Port {port} on {HOST} cannot be listened on: {error.strerror}", "Choose another, or 0 for any.") from error
-    return f"http://{HOST}:{runner.addresses[0][1]}"
+        await runner.cleanup()
+        why = f"Port {port} on {HOST} cannot be listened on: {error.strerror}"
+        raise ConflictError(why, "Choose another, or 0 for any.") from error
+    try:
+        yield f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+    finally:
+        await closed(server)
+        connections = [one.transport for one in handlers.connections]
+        await runner.cleanup()
+        for transport in connections:
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+        await asyncio.sleep(0)  # a transport lets its socket go in the turn after

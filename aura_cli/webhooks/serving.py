@@ -22,6 +22,7 @@ from aura_cli.db.engine import reading
 from aura_cli.db.failures import translate
 from aura_cli.db.migrate import require_current
 from aura_cli.errors import AuraError, ConflictError, UsageError
+from aura_cli.listening import closed
 from aura_cli.webhooks.express import Express
 from aura_cli.webhooks.listener import LISTENER, Listener
 from aura_cli.webhooks.metrics import CONTENT_TYPE, Backlog, backlog, text
@@ -102,7 +103,7 @@ async def _open(stack: AsyncExitStack, app: web.Application, where: tuple[str, i
         server = await asyncio.get_running_loop().create_server(admit, *where[:2], backlog=256)
     except OSError as error:
         raise _not_ours(error, *where) from error
-    stack.callback(server.close)
+    stack.push_async_callback(closed, server)
     return int(server.sockets[0].getsockname()[1])
 
 

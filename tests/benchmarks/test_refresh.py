@@ -11,10 +11,11 @@ import pytest
 from aiohttp import web
 
 from tests.benchmarks.figures import Figure, Ran, run, show
+from tests.parts.loopback import serving
 from tests.parts.migrated import engine_of
 from tests.parts.postgres import Server, newest_postgres
 from tests.parts.program import REPOSITORY, Aura
-from tests.parts.providers import Town, serving, town_of
+from tests.parts.providers import Town, town_of
 
 CONNECTIONS, CALL, AT_ONCE, ROUNDS = 1_000, 0.2, 32, 3
 IDEAL = CONNECTIONS * CALL / AT_ONCE

@@ -23,8 +23,8 @@ from aura_cli.console import harmless
 from aura_cli.errors import AuraError, ServiceError, UsageError
 from aura_cli.ratelimit.limits import Limit, Limits
 from tests.chat.conftest import Desk
+from tests.parts.loopback import serving
 from tests.parts.openai import Assistant, assistant
-from tests.parts.providers import serving
 from tests.parts.upstash import settings, upstash
 
 HELLO = (Said("system", "Be brief"), Said("user", "hello"))

@@ -1,10 +1,7 @@
 """What the contract tests of Stripe's stand-in share: serving it, the SDK, an endpoint for events, Stripe's own description of it all."""
 
-import asyncio
 import importlib.util
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,9 +11,9 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import stripe
-from aiohttp import web
 
 from aura_cli.sandbox.stripe import StripeState, make_app
+from tests.parts import loopback
 from tests.parts.receiving import receiving
 
 NOW = 1_795_000_000
@@ -27,27 +24,8 @@ JSON = dict[str, Any]
 @contextmanager
 def serving(state: StripeState) -> Iterator[str]:
     """The base address of the stand-in, on a free loopback port for as long as the block lasts."""
-    started: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        runner = web.AppRunner(make_app(state), access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            started.set_result((f"http://127.0.0.1:{runner.addresses[0][1]}", asyncio.get_running_loop(), stop))
-            await stop.wait()
-        finally:
-            await runner.cleanup()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),), daemon=True)
-    thread.start()
-    base, loop, stop = started.result(30)
-    try:
+    with loopback.serving(make_app(state)) as base:
         yield base
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
 
 
 @contextmanager

@@ -30,9 +30,8 @@ from aura_cli.webhooks.events import HANDLED, REFUNDED
 from aura_cli.webhooks.inbox import store
 from aura_cli.webhooks.tables import webhook_events
 from tests.parts.listening import event
-from tests.parts.loopback import plain_client
+from tests.parts.loopback import plain_client, serving
 from tests.parts.migrated import engine_of
-from tests.parts.providers import serving
 from tests.parts.service import free_port
 
 ENDPOINT = "http://127.0.0.1:9/api/webhooks/stripe"

@@ -8,8 +8,7 @@ import pytest
 from aura_cli.sandbox import web_app
 from aura_cli.sandbox.generation import PRO_MONTHLY
 from tests.insight.desk import Desk
-from tests.parts.loopback import plain_client
-from tests.parts.providers import serving
+from tests.parts.loopback import plain_client, serving
 from tests.parts.resend import post
 
 REFUSED: dict[str, Any] = {"health": "needs_consent", "failure": "needs_consent", "error": "invalid_grant", "failures": 1}

@@ -1,11 +1,8 @@
 """Links to connect by: every page of the listener's, the browser that set out, and what the waiting command is told."""
 
-import asyncio
 import re
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,6 +16,7 @@ from aura_cli.integrations.tables import connect_links
 from aura_cli.settings import Settings
 from aura_cli.webhooks import make_app
 from tests.integrations.connecting import ADA, Page, Waiting, World, consent, visit
+from tests.parts import loopback
 from tests.parts.listening import Served, serving
 from tests.parts.service import free_port
 
@@ -241,36 +239,11 @@ def test_in_your_own_program(world: World) -> None:
     assert links is not None
     app = web.Application()
     app.add_subapp("/hooks", make_app(world.engine, {"web": "whsec_test_own"}, links=links))
-    with on_loopback(app) as base:
+    with loopback.serving(app) as base:
         made = world.connect("github", "--link", "--no-wait", "--public-url", f"{base}/hooks")
         assert (made.exit, made.err) == (0, "")
         provider, cookie = out(made.out.strip())
         assert "GitHub is connected" in back(consent(provider), cookie).text
-
-
-@contextmanager
-def on_loopback(app: web.Application) -> Iterator[str]:
-    """An application on a loop in a thread; its address."""
-    started: Future[str] = Future()
-    loop = asyncio.new_event_loop()
-
-    async def run(stopped: asyncio.Event) -> None:
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        started.set_result(f"http://127.0.0.1:{runner.addresses[0][1]}")
-        await stopped.wait()
-        await runner.cleanup()
-
-    stopped = asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(stopped),))
-    thread.start()
-    try:
-        yield started.result(15)
-    finally:
-        loop.call_soon_threadsafe(stopped.set)
-        thread.join()
-        loop.close()
 
 
 def test_an_address_that_leads_elsewhere(world: World) -> None:

@@ -18,7 +18,8 @@ from aura_cli.db.engine import reading, writing
 from aura_cli.db.shared import audit_logs
 from aura_cli.integrations.tables import connections, provider_states
 from aura_cli.outbox.tables import outbox
-from tests.parts.providers import Town, key_ring, serving
+from tests.parts.loopback import serving
+from tests.parts.providers import Town, key_ring
 
 
 def alerts(town: Town) -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ from aiohttp import web
 from sqlalchemy import Engine
 
 from aura_cli.db.engine import writing
+from tests.parts.loopback import serving
 from tests.parts.program import Aura
-from tests.parts.providers import Town, serving, town_of
+from tests.parts.providers import Town, town_of
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from aiohttp import web
 from aura_cli.errors import AuraError, ConfigurationError, ServiceError, UnreachableError
 from aura_cli.integrations.provider import Request
 from aura_cli.integrations.wire import Unsent, Wire, address, based
-from tests.parts.providers import serving
+from tests.parts.loopback import serving
 from tests.parts.service import free_port
 
 SECRET = "sandbox-secret-in-the-path"

@@ -7,7 +7,7 @@ from typing import Any
 
 from aura_cli.sandbox.analytics import AnalyticsState, error_body, make_app
 from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
-from tests.parts.providers import serving
+from tests.parts.loopback import serving
 
 
 @dataclass

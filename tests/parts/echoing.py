@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from tests.parts.providers import serving
+from tests.parts.loopback import serving
 
 SHAPES: Mapping[str, Callable[[str], object]] = {  # by the first part of the path: how each service says what is wrong
     "stripe": lambda text: {"error": {"type": "invalid_request_error", "message": text}},

@@ -8,7 +8,7 @@ from typing import Any
 from aura_cli.sandbox.faults import Faults, fault_middleware
 from aura_cli.sandbox.openai import OpenAIState, error_body, make_app
 from aura_cli.sandbox.openai.scripts import ordered
-from tests.parts.providers import serving
+from tests.parts.loopback import serving
 
 
 @dataclass

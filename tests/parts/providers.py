@@ -1,11 +1,8 @@
 """The stand-in of all providers in this process, to be looked into, and people who are connected with it without a browser."""
 
-import asyncio
 import json
-import threading
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
 from sqlalchemy import Engine, select
 
 from aura_cli.db.engine import reading, writing
@@ -27,9 +23,9 @@ from aura_cli.sandbox.providers.addresses import override, write
 from aura_cli.sandbox.providers.app import error_body, make_app
 from aura_cli.sandbox.providers.state import Consent, Mishap, ProvidersState
 from aura_cli.sandbox.providers.tokens import consented
-from aura_cli.sandbox.server import ended
 from aura_cli.settings import Secret
 from aura_cli.vault.keyring import Key, KeyRing
+from tests.parts.loopback import serving
 from tests.parts.program import Aura, Completed
 
 KEY = "test-key-for-the-providers-0001"
@@ -167,29 +163,3 @@ def town_of(aura: Aura, engine: Engine, database_url: str, catalogue: Catalogue 
             "INTEGRATION_ENCRYPTION_KEY": KEY,
         }
         yield Town(aura, engine, state, faults, base, env)
-
-
-@contextmanager
-def serving(app: web.Application) -> Iterator[str]:
-    """The base address of an application that runs in a thread for the length of the block."""
-    started: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(app, started)), daemon=True)
-    thread.start()
-    base, loop, stop = started.result(timeout=30)
-    try:
-        yield base
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-
-
-async def _serve(app: web.Application, started: "Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]]") -> None:
-    runner, stop = web.AppRunner(app, access_log=None, shutdown_timeout=1.0), asyncio.Event()
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, backlog=512)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    started.set_result((f"http://{host}:{port}", asyncio.get_running_loop(), stop))
-    await stop.wait()
-    await ended(runner)
-    await asyncio.sleep(0.05)  # connections that were cut are closed in the loop's next turns

@@ -12,8 +12,7 @@ from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
 from aura_cli.sandbox.resend import Endpoint, ResendState, error_body, make_app
 from aura_cli.sandbox.resend.mishaps import ordered
 from aura_cli.sandbox.resend.state import Mail
-from tests.parts.loopback import plain_client
-from tests.parts.providers import serving
+from tests.parts.loopback import plain_client, serving
 
 
 @dataclass

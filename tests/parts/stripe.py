@@ -1,11 +1,8 @@
 """Stripe's stand-in in the hands of a test: what was asked is kept, and every answer can be edited on its way out."""
 
-import asyncio
 import json
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +13,7 @@ from aura_cli.sandbox import stripe
 from aura_cli.sandbox.faults import Faults, fault_middleware
 from aura_cli.sandbox.population import Population
 from aura_cli.sandbox.stripe.errors import ApiError, rate_limited
+from tests.parts.loopback import serving
 
 
 @dataclass(frozen=True)
@@ -66,28 +64,9 @@ def stand_in(population: Population, faults: Faults | None = None) -> Iterator[S
     state = stripe.StripeState(population.now, seed=population.seed, faults=faults)
     stripe.seed(state, population)
     found = StandIn(state, faults)
-    started: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-    thread = threading.Thread(target=asyncio.run, args=(_serve(found, started),), daemon=True)
-    thread.start()
-    found.base, loop, stop = started.result(30)
-    try:
+    app = stripe.make_app(state, [fault_middleware(faults, _error), _watched(found)])
+    with serving(app) as found.base:
         yield found
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
-
-
-async def _serve(found: StandIn, started: "Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]]") -> None:
-    stop = asyncio.Event()
-    app = stripe.make_app(found.state, [fault_middleware(found.faults, _error), _watched(found)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        started.set_result((f"http://127.0.0.1:{runner.addresses[0][1]}", asyncio.get_running_loop(), stop))
-        await stop.wait()
-    finally:
-        await runner.cleanup()
 
 
 def _watched(found: StandIn) -> Any:

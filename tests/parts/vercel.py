@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
 from aura_cli.sandbox.vercel import VercelState, error_body, make_app
-from tests.parts.providers import serving
+from tests.parts.loopback import serving
 
 
 @dataclass

@@ -4,6 +4,8 @@ import json
 import socket
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import asdict, fields
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -11,6 +13,7 @@ from queue import Queue
 
 import httpx
 import pytest
+from aiohttp import web
 
 from aura_cli.errors import ConflictError, UsageError
 from aura_cli.sandbox.credentials import STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, Addresses, environment
@@ -19,6 +22,7 @@ from aura_cli.sandbox.run import STAND_INS
 from aura_cli.sandbox.server import HOST, Ports, running
 from aura_cli.sandbox.stripe.delivery import signature
 from aura_cli.settings import Settings
+from tests.parts import loopback
 from tests.parts.loopback import plain_client
 
 POPULATION = build(20, seed=3, now=1_795_000_000)
@@ -172,3 +176,23 @@ def test_the_environment_is_complete_and_bears_the_mark(tmp_path: Path) -> None:
     assert {name for name in credentials if "sandbox" not in variables[name]} == {"TRELLO_API_KEY"}  # public, and hexadecimal
     addresses = {name for name in variables if name.endswith(("_URL", "_BASE")) and name != "DATABASE_URL"}
     assert {name for name in addresses if not variables[name].startswith("http://127.0.0.1:")} == set()
+
+
+def test_connections_of_the_last_moment() -> None:
+    """Whoever connects while a stand-in ends is hung up on, also when its connection was accepted but not begun."""
+
+    def connecting(base: httpx.URL) -> list[socket.socket]:
+        made = list[socket.socket]()
+        with suppress(OSError):  # nobody listens any more
+            while True:
+                made.append(socket.create_connection((HOST, base.port or 0)))
+        return made
+
+    for _ in range(10):
+        with ThreadPoolExecutor() as pool:
+            with loopback.serving(web.Application()) as base:
+                clients = [pool.submit(connecting, httpx.URL(base)) for _ in range(2)]
+            for one in clients[0].result() + clients[1].result():
+                with closing(one), suppress(ConnectionResetError):
+                    one.settimeout(5)
+                    assert one.recv(1) == b""
