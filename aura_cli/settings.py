@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from aura_cli import dotenv
 from aura_cli.errors import ConfigurationError
@@ -96,7 +96,6 @@ SURROUNDINGS: Mapping[str, str] = {  # read from the process environment alone
 }
 _SCREEN = "BROWSER DISPLAY WAYLAND_DISPLAY SSH_CONNECTION SSH_CLIENT SSH_TTY WSL_DISTRO_NAME WSL_INTEROP container".split()
 _FOLDERS = "SHELL HOME USERPROFILE XDG_DATA_HOME XDG_CONFIG_HOME ZDOTDIR".split()
-LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost", "")
 
 
 class Environment(StrEnum):
@@ -356,3 +355,22 @@ def _read(path: Path, outer: Mapping[str, str]) -> dict[str, str]:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # no UTF-8, or a value that refers to itself
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host's name or address is this machine's own (RFC 6761, 6.3; RFC 1122, 3.2.1.3)."""
+    from ipaddress import ip_address  # few need it, and every command imports this file
+
+    try:
+        return host is not None and (host.lower() == "localhost" or ip_address(host).is_loopback)
+    except ValueError:
+        return False
+
+
+def leads_here(url: str) -> bool:
+    """Whether a web address is on this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and is_loopback(parts.hostname)

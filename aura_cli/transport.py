@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, quote_plus
 
 from aura_cli.errors import ConfigurationError, NotFoundError, ServiceError, UnreachableError
-from aura_cli.settings import LOOPBACK_HOSTS
+from aura_cli.settings import is_loopback
 
 if TYPE_CHECKING:
     import ssl
@@ -103,7 +103,7 @@ class Service:
                 timeout=httpx.Timeout(self.timeout, connect=min(self.timeout, 10)),
                 limits=httpx.Limits(max_connections=32, max_keepalive_connections=32),
                 verify=trust(address.scheme),
-                trust_env=address.host not in LOOPBACK_HOSTS,
+                trust_env=not is_loopback(address.host),
             )
         except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:  # a SOCKS proxy, no such SSL_CERT_FILE, …
             hint = "Check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"

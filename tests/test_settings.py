@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aura_cli.errors import ConfigurationError
-from aura_cli.settings import KNOWN, SANDBOX_KEYS, Secret, Settings
+from aura_cli.settings import KNOWN, SANDBOX_KEYS, Secret, Settings, leads_here
 from tests.parts.program import Aura
 
 KEY = "STRIPE_SECRET_KEY"
@@ -216,3 +216,20 @@ def test_what_is_missing_is_explained(tmp_path: Path) -> None:
         Settings.load({}, tmp_path).require(KEY, "to ask Stripe")
     assert missing.value.hint.startswith("Set it in one of: the environment, ")
     assert str(tmp_path / ".env.local") in missing.value.hint
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/", "http://127.9.9.9/", "http://LOCALHOST/", "http://[::1]/", "https://u:p@localhost:1"]
+)
+def test_what_is_on_this_machine(url: str) -> None:
+    """By the address, never by asking a name server."""
+    assert leads_here(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    "https://127.0.0.1.example.com/ http://127.example.com/ ftp://127.0.0.1/ http:///x http://[:: localhost".split(),
+)
+def test_what_is_elsewhere(url: str) -> None:
+    """Whatever only looks like it."""
+    assert not leads_here(url)

@@ -7,7 +7,7 @@ from hashlib import sha256
 from urllib.parse import urlsplit
 
 from aura_cli.errors import AuraError, ConfigurationError, ServiceError, UnreachableError
-from aura_cli.settings import LOOPBACK_HOSTS, Settings
+from aura_cli.settings import Settings, is_loopback
 
 SECONDS, ATTEMPTS = 5.0, 2  # without a byte, at each: whoever does not answer keeps no job
 _DISCORD = ("discord.com", "discordapp.com")
@@ -60,7 +60,7 @@ def _post(to: str, alert: Alert) -> None:
         parts = urlsplit(to)
     except ValueError:
         raise ConfigurationError("AURA_ALERT_TO is no address") from None
-    if parts.scheme != "https" and parts.hostname not in LOOPBACK_HOSTS:
+    if parts.scheme != "https" and not is_loopback(parts.hostname):
         raise ConfigurationError("AURA_ALERT_TO is an address without https")
     content = {"content": alert.text[:2000]} if parts.hostname in _DISCORD else {"text": alert.text}
     path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"

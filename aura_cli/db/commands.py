@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import typer
 
+from aura_cli.errors import AttentionNeeded, ConfigurationError
 from aura_cli.runtime import Runtime
 
 app = typer.Typer(help="The database: upgrade, status, check.", rich_markup_mode=None, no_args_is_help=True)
@@ -83,7 +84,7 @@ def status(ctx: typer.Context) -> None:
         state = Status(version, HEAD, version == HEAD, adopted(connection) if version == HEAD else None)
     runtime.console.result(state, lambda: [f"Schema {version or 'absent'}; this program needs {HEAD}."], asked=True)
     if not state.current:
-        raise typer.Exit(4)
+        raise typer.Exit(ConfigurationError.exit_code)
 
 
 @app.command()
@@ -101,4 +102,4 @@ def check(ctx: typer.Context) -> None:
     else:
         runtime.console.result(rooms, lambda: [f"{r.room}: {'usable' if r.usable else '; '.join(r.reasons)}" for r in rooms])
     if not all(room.usable for room in rooms):
-        raise typer.Exit(3)
+        raise typer.Exit(AttentionNeeded.exit_code)

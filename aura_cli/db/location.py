@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from aura_cli.db.binding import Identity
 from aura_cli.errors import ConfigurationError
-from aura_cli.settings import ENVIRONMENT, KNOWN, LOOPBACK_HOSTS, SANDBOX, TRY_IT, Environment, Settings
+from aura_cli.settings import ENVIRONMENT, KNOWN, SANDBOX, TRY_IT, Environment, Settings, is_loopback
 
 EMBEDDED_NOTE = "Nothing is configured: using the embedded database in {home}"
 _EXAMPLE = "postgresql://HOST/NAME (with USER and PASSWORD where it asks for them), or sqlite:///path/to/file.db"
@@ -50,14 +50,20 @@ def host_of(url: str, libpq: Mapping[str, str] = MappingProxyType({})) -> str:
     asked = [parsed.query.get("service"), parsed.query.get("hostaddr"), libpq.get("PGHOSTADDR"), parsed.query.get("host"), parsed.host]
     hosts = next((value for value in (*asked, libpq.get("PGSERVICE"), libpq.get("PGHOST")) if value), "")
     listed = [host for value in ([hosts] if isinstance(hosts, str) else hosts) for host in value.split(",") if not host.startswith("/")]
-    return next((host for host in listed if host not in LOOPBACK_HOSTS), listed[0] if listed else "")
+    return next((host for host in listed if not is_loopback(host)), listed[0] if listed else "")
+
+
+def is_here(url: str, libpq: Mapping[str, str]) -> bool:
+    """Whether a database is on this machine: a file, a Unix socket, or a port of its own."""
+    host = host_of(url, libpq)
+    return not host or is_loopback(host)
 
 
 def is_production(settings: Settings, url: str) -> bool:
     """Production by name, by a live key, or by a remote database that nobody gave a name."""
     if settings.environment == Environment.PRODUCTION or settings.stripe_mode == "live":
         return True
-    return settings.environment is None and host_of(url, settings.libpq) not in LOOPBACK_HOSTS
+    return settings.environment is None and not is_here(url, settings.libpq)
 
 
 def target_line(settings: Settings, url: str, identity: Identity | None, rows: int | None) -> str:
@@ -109,5 +115,5 @@ def _normalised(text: str) -> str:
 def _require_sandbox(settings: Settings, url: str) -> None:
     path = urlsplit(url).path
     inside = url.startswith("sqlite") and Path(path[1:]).is_relative_to(settings.home)
-    if not inside and host_of(url, settings.libpq) not in ("127.0.0.1", "::1", "localhost"):
+    if not inside and not is_loopback(host_of(url, settings.libpq)):
         raise ConfigurationError(f"AURA_ENV is {SANDBOX}, and DATABASE_URL is not the sandbox's", "Start it with: aura sandbox")

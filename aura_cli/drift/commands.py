@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from aura_cli.errors import AttentionNeeded
 from aura_cli.runtime import Runtime
 
 
@@ -63,7 +64,7 @@ def apply(
     result = AppliedPlan(header["plan"], counts, done.applied, done.skipped, reported, dry_run)
     runtime.console.result(result, lambda: [_told(result, len(rows))])
     if done.skipped or reported:
-        raise typer.Exit(3)
+        raise typer.Exit(AttentionNeeded.exit_code)
 
 
 def _told(result: AppliedPlan, rows: int) -> str:

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from aura_cli import dotenv
-from aura_cli.db.location import database_url, host_of
-from aura_cli.environment.variables import OURS, VARIABLES, Need, address, loopback, wrong_with
+from aura_cli.db.location import database_url, is_here
+from aura_cli.environment.variables import OURS, VARIABLES, Need, address, wrong_with
 from aura_cli.errors import ConfigurationError
 from aura_cli.reporting import rate
-from aura_cli.settings import KNOWN, LOOPBACK_HOSTS, Environment, Setting, Settings
+from aura_cli.settings import KNOWN, Environment, Setting, Settings, leads_here
 from aura_cli.subscriptions import billing_owner
 from aura_cli.vault.keyring import KeyRing
 from aura_cli.webhooks.signature import secrets_of
@@ -155,7 +154,7 @@ def _local(settings: Settings) -> Iterator[tuple[str, str]]:
     addresses = [name for name, look in OURS.items() if look is address and name != "AURA_FORWARD_URL"]
     for name in (*addresses, "UPSTASH_REDIS_REST_URL", "NEXT_PUBLIC_APP_URL"):
         text = settings.get(name)
-        if text and not wrong_with(name, text) and loopback(urlsplit(text).hostname or ""):
+        if text and not wrong_with(name, text) and leads_here(text):
             yield name, "leads to this machine, and this is production"
 
 
@@ -164,4 +163,4 @@ def _remote(settings: Settings) -> bool:
         url, _ = database_url(settings, make=False)
     except ConfigurationError:  # told of already
         return False
-    return host_of(url, settings.libpq) not in LOOPBACK_HOSTS
+    return not is_here(url, settings.libpq)

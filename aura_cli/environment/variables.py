@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from aura_cli.errors import ConfigurationError
 from aura_cli.mail.addresses import sender
-from aura_cli.settings import KNOWN, LOOPBACK_HOSTS, Secret
+from aura_cli.settings import KNOWN, Secret, is_loopback
 from aura_cli.vault.keyring import problem
 
 Look = Callable[[str], str | None]  # a value → what is wrong with it, in words that follow its name; never the value itself
@@ -55,12 +55,7 @@ def address(text: str) -> str | None:
         return "is no address that begins with https://"
     if parts.username or parts.password:
         return "has credentials in it"
-    return "begins with http://: what is sent there can be read on the way" if parts.scheme == "http" and not loopback(host) else None
-
-
-def loopback(host: str) -> bool:
-    """Whether it is this machine."""
-    return host in LOOPBACK_HOSTS or host.startswith("127.")
+    return "begins with http://: what is sent there can be read on the way" if parts.scheme == "http" and not is_loopback(host) else None
 
 
 def _public_address(text: str) -> str | None:

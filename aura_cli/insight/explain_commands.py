@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from aura_cli.console import brief
+from aura_cli.errors import AttentionNeeded
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from aura_cli.insight.explain import Explained
 
 SHOWN = 15  # moments
-ATTENTION = 3
 
 
 def explain(
@@ -41,7 +41,7 @@ def explain(
     width = runtime.console.width
     runtime.console.result(found, lambda: _lines(found, None if everything else SHOWN, width))
     if found.verdict:
-        raise typer.Exit(ATTENTION)
+        raise typer.Exit(AttentionNeeded.exit_code)
 
 
 def _lines(found: Explained, most: int | None, width: int | None) -> Iterator[str]:

@@ -15,12 +15,12 @@ from sqlalchemy import Column, Engine, make_url, select
 
 from aura_cli.db.engine import connect, reading
 from aura_cli.db.failures import translate
-from aura_cli.db.location import host_of
+from aura_cli.db.location import is_here
 from aura_cli.db.migrate import require_current
 from aura_cli.db.types import utc_now
 from aura_cli.errors import AuraError, ConfigurationError, UnreachableError
 from aura_cli.integrations.catalogue import Catalogue
-from aura_cli.settings import LOOPBACK_HOSTS, Settings
+from aura_cli.settings import Settings
 from aura_cli.transport import Service
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class Database:
     def _connect(self) -> None:
         try:
             url = self._url()
-            if self._offline and host_of(url, self._libpq) not in LOOPBACK_HOSTS:
+            if self._offline and not is_here(url, self._libpq):
                 raise Unseen(OFFLINE)
             if file := _lacking(url):
                 raise NoDatabase(f"the database is not there: {file}")

@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from aura_cli.integrations import template
 from aura_cli.integrations.provider import ACCESS, REFRESH, Credentials, Field, Kind, OAuth, Provider, Request
 from aura_cli.integrations.quirks import QUIRKS
+from aura_cli.settings import is_loopback
 
 PLACE = re.compile(rf"{ACCESS}|{REFRESH}|metadata\.\w+")
 BY_CONSENT = frozenset({Kind.OAUTH2_CODE, Kind.DEVICE, Kind.CLIENT_CREDENTIALS})
 _GRANTED = frozenset({ACCESS, REFRESH, "client_id", "client_secret", "redirect_uri"})
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Faults = Iterator[tuple[str, str]]  # the key, and what is wrong with it
 
@@ -126,7 +125,7 @@ def _address(provider: Provider, key: str, url: str, *, loopback: bool) -> Fault
             yield key, f"nothing declares {{{base[1]}}}"
         return
     parts = urlsplit(template.PLACEHOLDER.sub("x", url))
-    local = parts.hostname is not None and is_loopback(parts.hostname)
+    local = is_loopback(parts.hostname)
     if parts.scheme != "https" and not (loopback and local and parts.scheme == "http"):
         yield key, f"{url!r} is not https" + (" (http is for 127.0.0.1 and localhost)" if loopback else "")
     if not parts.hostname or parts.username or parts.fragment:
@@ -136,14 +135,6 @@ def _address(provider: Provider, key: str, url: str, *, loopback: bool) -> Fault
     for name in template.names(host):
         if name in fields and not fields[name].pattern and not fields[name].choices:
             yield f"fields.{name}", f"it stands in the host of {key} and needs a pattern or choices"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is this machine."""
-    try:
-        return host in _LOOPBACK or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _placeholders(provider: Provider) -> Faults:

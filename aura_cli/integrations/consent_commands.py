@@ -180,8 +180,19 @@ def _send_out(errand: Errand, url: str, address: Loopback) -> None:
         return
     reason = why_not or ("none could be started" if command else "none is installed")
     console.say(f"No browser was opened: {reason}. In one on another machine, after this there:")
-    console.show(f"  ssh -N -L {address.port}:127.0.0.1:{address.port} {here.reached_as()}")
+    forwards = " ".join(f"-L {port}:127.0.0.1:{port}" for port in _ports_here(address, url))
+    console.show(f"  ssh -N {forwards} {here.reached_as()}")
     console.say("or use --paste. Waiting; Ctrl-C stops it.")
+
+
+def _ports_here(address: Loopback, url: str) -> list[int]:
+    """What a browser elsewhere has to reach on this machine: where the answer lands, and a stand-in's page of consent."""
+    from urllib.parse import urlsplit
+
+    from aura_cli.settings import leads_here
+
+    consents = urlsplit(url).port if leads_here(url) else None
+    return [address.port, *([consents] if consents else [])]
 
 
 def _show_failure(errand: Errand, arrival: Arrival, error: AuraError) -> None:

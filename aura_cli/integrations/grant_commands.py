@@ -97,7 +97,7 @@ def _require_good(one: Seen, token: str | None, now: datetime, again: str) -> No
 def disconnect(ctx: typer.Context, provider: str = PROVIDER, user: str = USER) -> None:
     """Revoke somebody's connection at the provider, and delete it here.
 
-    What cannot be revoked now is tried again by aura integrations refresh.
+    What cannot be revoked now is tried again by aura integrations refresh: exit 3 until then.
     Example: aura integrations disconnect slack --user ada@example.com
     """
     from aura_cli.integrations.health import Desk
@@ -118,6 +118,8 @@ def disconnect(ctx: typer.Context, provider: str = PROVIDER, user: str = USER) -
     settings, clock = runtime.settings, runtime.clock
     done = Ender(runtime.engine, runtime.vault, runtime.catalogue, runtime.wire, settings, clock).end(one)
     runtime.console.result(done, lambda: _told(done))
+    if done.revoked == "no":
+        raise typer.Exit(AttentionNeeded.exit_code)
 
 
 def _foresee(runtime: Runtime, found: Foreseen, user: str) -> None:

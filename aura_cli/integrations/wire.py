@@ -19,9 +19,9 @@ import httpx
 
 from aura_cli import __version__
 from aura_cli.errors import ConfigurationError, ServiceError, UnreachableError
-from aura_cli.integrations.checking import is_loopback
 from aura_cli.integrations.provider import Kind, Provider, Request
 from aura_cli.integrations.template import filled, names
+from aura_cli.settings import is_loopback
 from aura_cli.transport import Rate, trust
 
 LARGEST_ANSWER = 1_000_000  # bytes
@@ -225,7 +225,7 @@ def based(base: str, *, any_http: bool = False) -> str:
         fits = None
     if not fits or any(letter.isspace() for letter in base.strip()):
         raise ConfigurationError("An address of this connection is none", "It is like https://example.com, without a user, query or #")
-    if parts.scheme != "https" and not (parts.scheme == "http" and (any_http or is_loopback(parts.hostname or ""))):
+    if parts.scheme != "https" and not (parts.scheme == "http" and (any_http or is_loopback(parts.hostname))):
         raise ConfigurationError(f"The address of {parts.hostname} is not https", "http is for this machine alone")
     return base.strip().rstrip("/")
 

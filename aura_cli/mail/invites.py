@@ -21,7 +21,7 @@ from aura_cli.mail.addresses import digest
 from aura_cli.mail.asking import Wanted
 from aura_cli.mail.rendering import TEMPLATES, checked
 from aura_cli.mail.tables import mails
-from aura_cli.settings import LOOPBACK_HOSTS, Settings
+from aura_cli.settings import Settings, is_loopback, leads_here
 from aura_cli.users.who import Person
 
 LIFETIME = timedelta(days=7)  # as the web app has it
@@ -69,7 +69,7 @@ def link_shape(settings: Settings) -> str:
     parts = urlsplit(shape)
     if parts.scheme not in ("http", "https") or not parts.hostname or _PLACE in parts.netloc:
         raise ConfigurationError(f"{SETTING} is no web address: {shape}", f"Its default is {SHAPE}")
-    local = parts.hostname in LOOPBACK_HOSTS
+    local = is_loopback(parts.hostname)
     if settings.is_sandbox and not local:
         raise ConfigurationError(f"{SETTING} is not on this machine, and this is the sandbox", "Take a server on 127.0.0.1")
     if parts.scheme == "http" and not local:
@@ -84,7 +84,7 @@ def require_answer(link: str) -> None:
     """
     place = link.partition("?")[0]
     try:
-        answer = httpx.get(link, timeout=_PATIENCE, trust_env=urlsplit(link).hostname not in LOOPBACK_HOSTS)
+        answer = httpx.get(link, timeout=_PATIENCE, trust_env=not leads_here(link))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         said = f"The invitation's link leads nowhere: {place} could not be reached ({type(error).__name__})"
         raise UnreachableError(said, f"Does the web app run? The link's shape is {SETTING}; --unchecked sends it all the same") from None

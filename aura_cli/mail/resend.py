@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
-from urllib.parse import urlsplit
 
 import msgspec
 
 from aura_cli.errors import AuraError, ConfigurationError, ServiceError, UnreachableError
-from aura_cli.settings import LOOPBACK_HOSTS, Settings
+from aura_cli.settings import Settings, leads_here
 from aura_cli.transport import Rate, Service
 
 BASE = "https://api.resend.com"
@@ -98,18 +97,11 @@ def service(settings: Settings) -> Service | None:
     if (key := settings.secret("RESEND_API_KEY")) is None:
         return None
     base = settings.get("RESEND_API_URL") or BASE
-    is_here = _host(base) in LOOPBACK_HOSTS
+    is_here = leads_here(base)
     if settings.is_sandbox and not is_here:
         raise ConfigurationError("RESEND_API_URL is not on this machine, and this is the sandbox", "Take a stand-in on 127.0.0.1")
     headers = {"Authorization": f"Bearer {key.reveal().strip()}", "User-Agent": "aura"}  # Resend refuses requests without a User-Agent
     return Service("Resend", base, headers, Rate(0.0 if is_here else REQUESTS_A_SECOND), _said)
-
-
-def _host(base: str) -> str | None:
-    try:
-        return urlsplit(base).hostname or ""
-    except ValueError:  # who opens it is told what is wrong
-        return None
 
 
 def send(resend: Service, request: Request, count: int) -> list[Told] | Failure:

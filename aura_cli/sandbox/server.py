@@ -21,8 +21,9 @@ from aura_cli.sandbox.population import Population
 from aura_cli.sandbox.privy import app as privy
 from aura_cli.sandbox.providers import app as providers
 from aura_cli.sandbox.providers.state import ProvidersState
-from aura_cli.sandbox.stripe.delivery import is_loopback, register
+from aura_cli.sandbox.stripe.delivery import register
 from aura_cli.sandbox.stripe.errors import ApiError, rate_limited
+from aura_cli.settings import leads_here
 
 _State = TypeVar("_State", contravariant=True)
 HOST = "127.0.0.1"
@@ -57,7 +58,7 @@ def running(
     is the Redis at `redis`, on this machine too, or a store in memory. Raises ConflictError when a port is taken, UsageError for an
     address elsewhere.
     """
-    if webhook_url and not is_loopback(webhook_url):
+    if webhook_url and not leads_here(webhook_url):
         raise UsageError(f"{webhook_url} is not on this machine: the sandbox delivers nowhere else", "Example: http://127.0.0.1:8787/hook")
     started: _Started = Future()
     applications = _applications(population, faults or Faults(), webhook_url, upstash.database(redis))

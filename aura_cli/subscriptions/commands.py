@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from aura_cli.console import Format, bar, brief, described
+from aura_cli.errors import AttentionNeeded
 from aura_cli.runtime import Runtime
 from aura_cli.words import counted
 
@@ -67,7 +68,7 @@ def reconcile(
         repair = f"aura apply {save_plan}" if save_plan else runtime.options.to_write
         runtime.console.result(result, lambda: _told(result, runtime.console.width, "" if apply else repair))
     if result.left:
-        raise typer.Exit(3)
+        raise typer.Exit(AttentionNeeded.exit_code)
 
 
 def _apply(runtime: Runtime, planned: Planned, held: Any, limit: int | None, progress: Progress) -> Reconciliation:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from aura_cli.console import Format
-from aura_cli.errors import ConflictError
+from aura_cli.errors import AttentionNeeded, ConflictError
 from aura_cli.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from aura_cli.users.who import Person
 
 WHO_HELP = "A user id (uuid), DID, e-mail address, cus_… or sub_…"
-ATTENTION = 3
 COLUMNS = ("by", "shared", "merge", "proven", "stays_subscription", "goes_subscription")
 
 
@@ -109,7 +108,7 @@ def _tell_merge(runtime: Runtime, found: Merge, done: Applied | None, *, saved: 
 
     runtime.console.result({**asdict(found), "applied": applied, "attention": attention}, lines)
     if applied and attention:
-        raise typer.Exit(ATTENTION)
+        raise typer.Exit(AttentionNeeded.exit_code)
 
 
 def takeout(
@@ -195,7 +194,7 @@ def erase(
         done = erasing.erase(runtime.engine, runtime.persons, planned, runtime.settings.operator, outside, runtime.elsewhere)
     _hand_over(runtime, done, receipt)
     if done.not_revoked:
-        raise typer.Exit(ATTENTION)
+        raise typer.Exit(AttentionNeeded.exit_code)
 
 
 def _wanted(runtime: Runtime, said: bool | None, question: str, option: str) -> bool:

@@ -2,11 +2,11 @@
 
 import base64
 import json
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from aura_cli.drift.scan import Fetch, Page, Window
 from aura_cli.errors import NotFoundError, ServiceError
-from aura_cli.settings import LOOPBACK_HOSTS, Settings
+from aura_cli.settings import Settings, leads_here
 from aura_cli.transport import Rate, Service
 from aura_cli.users.shapes import Staged, read_page, read_user
 
@@ -36,7 +36,7 @@ def public_service(settings: Settings) -> Service:
 
 def _service(settings: Settings, headers: dict[str, str], max_rps: float | None) -> Service:
     base = settings.get("PRIVY_API_BASE") or BASE
-    default = 0.0 if urlsplit(base).hostname in LOOPBACK_HOSTS else RATE
+    default = 0.0 if leads_here(base) else RATE
     return Service("Privy", base, headers, Rate(default if max_rps is None else max_rps), _said)
 
 

@@ -205,12 +205,13 @@ def _ended(one: Ended) -> str:
 
 
 def _send(runtime: Runtime, to: str, ids: list[str]) -> None:
+    from aura_cli.settings import leads_here
     from aura_cli.webhooks.replay import Delivery, send
-    from aura_cli.webhooks.sending import Target, is_loopback
+    from aura_cli.webhooks.sending import Target
 
     target = Target(to, stripe_commands.signing_secret(runtime))
     stripe_commands.require_consent(runtime, to)
-    if not is_loopback(to):
+    if not leads_here(to):
         runtime.console.confirm(f"Send {len(ids):,} stored events, which tell of customers, to {to}?")
     delivered = Delivery(to, list(send(runtime.engine, target, ids)))
 

@@ -16,9 +16,9 @@ from aura_cli.db.engine import reading
 from aura_cli.errors import ConfigurationError, UsageError
 from aura_cli.outbox.carrying import Outcome
 from aura_cli.outbox.queue import Effect
-from aura_cli.settings import Settings
+from aura_cli.settings import Settings, leads_here
 from aura_cli.webhooks.deeds import FORWARD
-from aura_cli.webhooks.sending import Target, is_loopback
+from aura_cli.webhooks.sending import Target
 from aura_cli.webhooks.signature import WEB, secrets_of
 from aura_cli.webhooks.tables import webhook_events
 
@@ -50,9 +50,9 @@ class Forwarding:
             raise ConfigurationError(
                 f"{SETTING} is set, and STRIPE_WEBHOOK_SECRET is not", "Forwarded events are signed with it, as the web app expects them"
             )
-        if not url.startswith("https:") and not is_loopback(url):
+        if not url.startswith("https:") and not leads_here(url):
             raise ConfigurationError(f"{SETTING} is {url}: what tells of customers travels by https", "Only this machine needs none")
-        if settings.is_sandbox and not is_loopback(url):
+        if settings.is_sandbox and not leads_here(url):
             raise ConfigurationError(f"{SETTING} is not on this machine, and this is the sandbox", "Take a server on 127.0.0.1")
         return cls(engine, target)
 

@@ -1,19 +1,17 @@
 """Signed events on their way to a webhook endpoint: one that somebody made, or those that Stripe lists, as they happen."""
 
-import ipaddress
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
-from urllib.parse import urlsplit
 
 import httpx
 
 from aura_cli import __version__
 from aura_cli.errors import ServiceError, UnreachableError, UsageError
-from aura_cli.settings import LOOPBACK_HOSTS
+from aura_cli.settings import leads_here
 from aura_cli.subscriptions.stripe import time_of
 from aura_cli.transport import trust
 from aura_cli.webhooks.envelope import read
@@ -69,7 +67,7 @@ class Target:
         if address.scheme not in ("http", "https") or not address.host:
             raise UsageError(f"{self.url!r} is no web address", "Example: http://127.0.0.1:8787/api/webhooks/stripe")
         headers = {"User-Agent": f"aura/{__version__}"}
-        self._client = httpx.Client(headers=headers, timeout=TIMEOUT, verify=trust(address.scheme), trust_env=not is_loopback(self.url))
+        self._client = httpx.Client(headers=headers, timeout=TIMEOUT, verify=trust(address.scheme), trust_env=not leads_here(self.url))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,15 +86,6 @@ class Target:
         except (httpx.TransportError, httpx.DecodingError) as error:
             status, said = 0, f"{type(error).__name__} {error}".rstrip()
         return Sent(event.id, event.type, time_of(event.created), self.url, status, time.monotonic() - begun, said)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is on this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host in LOOPBACK_HOSTS or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def follow(

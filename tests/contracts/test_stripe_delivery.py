@@ -12,7 +12,7 @@ import stripe
 from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET
 from aura_cli.sandbox.faults import Faults
 from aura_cli.sandbox.stripe import StripeState
-from aura_cli.sandbox.stripe.delivery import is_loopback
+from aura_cli.settings import leads_here
 from tests.contracts.stripe_parts import KEY, NOW, client, listening, serving
 from tests.parts.receiving import receiving
 from tests.parts.waiting import until
@@ -154,4 +154,4 @@ def test_a_page_of_events_before_another() -> None:
 )
 def test_nothing_leaves_the_machine(url: str, sent: bool) -> None:
     """Only loopback addresses are delivered to."""
-    assert is_loopback(url) is sent
+    assert leads_here(url) is sent

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -127,7 +128,8 @@ def test_no_browser_can_be_opened(world: World, more: tuple[str, ...], env: dict
     done = waiting.end()
     assert done.exit == 0
     assert f"No browser was opened: {told}" in done.err
-    assert re.search(r"ssh -N -L (\d+):127\.0\.0\.1:\1 \S+", done.err)
+    consents = urlsplit(waiting.url).port  # a stand-in's page has to be reached, too
+    assert re.search(rf"ssh -N -L (\d+):127\.0\.0\.1:\1 -L {consents}:127\.0\.0\.1:{consents} \S+", done.err)
     assert ("192.0.2.8" in done.err) == ("SSH_CONNECTION" in env)
 
 

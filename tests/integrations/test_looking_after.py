@@ -131,7 +131,7 @@ def test_a_revocation_that_failed(town: Town) -> None:
     town.connect("linear", [user])
     town.order("unavailable", request="revoke")
     done = town("disconnect", "linear", "--user", user, "--json")
-    assert (done.exit, done.json["revoked"], count(town)) == (0, "no", 0)
+    assert (done.exit, done.json["revoked"], count(town)) == (3, "no", 0)
     with reading(town.engine) as connection:
         kept = connection.execute(select(revocations)).one()
     assert "sandbox-" not in kept.sealed

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from aura_cli.sandbox.credentials import RESEND_WEBHOOK_SECRET
 from aura_cli.sandbox.faults import Faults, fault_middleware, fault_routes
@@ -17,10 +19,11 @@ from tests.parts.loopback import plain_client, serving
 
 @dataclass
 class Post:
-    """`env` is what leads the program to it; `state` may be looked at and changed while it runs."""
+    """`env` is what leads the program to it; `state` may be looked at and changed while it runs; `asked` are the paths of all requests."""
 
     state: ResendState = field(default_factory=ResendState)
     base: str = ""
+    asked: list[str] = field(default_factory=list)
 
     @property
     def env(self) -> dict[str, str]:
@@ -54,7 +57,13 @@ class Post:
 def post(**about: Any) -> Iterator[Post]:
     """A stand-in of its own, on a free loopback port for the length of the block; `about` is of its ResendState."""
     found = Post(ResendState(**about))
-    app = make_app(found.state, [fault_middleware(found.faults, error_body)])
+
+    @web.middleware
+    async def noting(request: web.Request, handler: Handler) -> web.StreamResponse:
+        found.asked.append(request.path)
+        return await handler(request)
+
+    app = make_app(found.state, [noting, fault_middleware(found.faults, error_body)])
     app.add_routes(fault_routes(found.faults))
     with serving(app) as found.base:
         yield found

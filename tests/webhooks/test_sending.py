@@ -13,7 +13,7 @@ from aura_cli.sandbox.faults import Faults
 from aura_cli.webhooks.envelope import BadEvent
 from aura_cli.webhooks.feed import Feed
 from aura_cli.webhooks.samples import sample
-from aura_cli.webhooks.sending import Sent, Target, follow, is_loopback
+from aura_cli.webhooks.sending import Sent, Target, follow
 from aura_cli.webhooks.signature import verify
 from tests.parts.receiving import Receiver, receiving
 from tests.parts.service import free_port
@@ -68,15 +68,6 @@ def test_what_is_no_event() -> None:
         with pytest.raises(BadEvent):
             target.deliver(b"[]")
         assert receiver.arrived == []
-
-
-@pytest.mark.parametrize(
-    ("url", "local"),
-    [("http://127.0.0.1:1/", True), ("http://localhost/", True), ("http://[::1]/", True), ("https://127.0.0.1.example.com/", False)],
-)
-def test_what_is_on_this_machine(url: str, local: bool) -> None:
-    """By the address, never by asking a name server."""
-    assert is_loopback(url) is local
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from aura_cli.sandbox.credentials import RESEND_WEBHOOK_SECRET
 from aura_cli.sandbox.resend import domains, mishaps, pages
 from aura_cli.sandbox.resend.events import KINDS, happen
 from aura_cli.sandbox.resend.state import Endpoint, Mail, ResendState
-from aura_cli.sandbox.stripe.delivery import is_loopback
+from aura_cli.settings import leads_here
 
 SHOWN = 200  # mails on the inbox page
 _WHOLE = ("rate", "daily", "monthly")
@@ -72,7 +72,7 @@ async def _webhooks(state: ResendState, request: web.Request) -> web.Response:
     if request.method == "POST":
         wanted = await _object(request)
         url, secret, events = wanted.get("url"), wanted.get("secret", RESEND_WEBHOOK_SECRET), wanted.get("events", [])
-        if not isinstance(url, str) or not is_loopback(url) or not isinstance(secret, str) or not isinstance(events, list):
+        if not isinstance(url, str) or not leads_here(url) or not isinstance(secret, str) or not isinstance(events, list):
             raise _wrong("`url` is an address on this machine, `secret` a text, `events` a list")
         state.endpoints.append(Endpoint(url, secret, tuple(events)))
     elif request.method == "DELETE":

@@ -13,7 +13,7 @@ import msgspec
 
 from aura_cli.sandbox.resend.events import payload
 from aura_cli.sandbox.resend.state import Delivery, Endpoint, Event, ResendState
-from aura_cli.sandbox.stripe.delivery import is_loopback
+from aura_cli.settings import leads_here
 
 GATHER = 0.05  # seconds that events are collected for before they are sent in any order
 AT_ONCE = 16
@@ -92,4 +92,4 @@ class Courier:
 
 
 def _wants(endpoint: Endpoint, event: Event) -> bool:
-    return is_loopback(endpoint.url) and (not endpoint.events or event.type in endpoint.events)
+    return leads_here(endpoint.url) and (not endpoint.events or event.type in endpoint.events)

@@ -3,12 +3,10 @@
 import asyncio
 import hashlib
 import hmac
-import ipaddress
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -16,6 +14,7 @@ import msgspec
 from aura_cli.sandbox.stripe.records import Delivery, Endpoint, Event
 from aura_cli.sandbox.stripe.render import Renderer
 from aura_cli.sandbox.stripe.state import StripeState
+from aura_cli.settings import leads_here
 
 GATHER = 0.05  # seconds that events are collected for before they are sent in any order
 AT_ONCE = 16
@@ -29,15 +28,6 @@ def signature(secret: str, body: bytes, moment: int) -> str:
     """The Stripe-Signature header for a body sent at `moment` (epoch seconds)."""
     digest = hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={moment},v1={digest}"
-
-
-def is_loopback(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        return parts.scheme in ("http", "https") and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
-    except ValueError:
-        return False
 
 
 def register(state: StripeState, url: str, secret: str, events: Sequence[str] = ("*",), api_version: str | None = None) -> Endpoint:
@@ -131,5 +121,5 @@ class Courier:
 
 
 def _wants(endpoint: Endpoint, event: Event) -> bool:
-    enabled = endpoint.enabled and is_loopback(endpoint.url)
+    enabled = endpoint.enabled and leads_here(endpoint.url)
     return enabled and ("*" in endpoint.enabled_events or event.type in endpoint.enabled_events)

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from aura_cli.errors import UnreachableError, UsageError
 from aura_cli.sandbox.upstash.store import RedisError, Store
-from aura_cli.settings import LOOPBACK_HOSTS
+from aura_cli.settings import is_loopback
 
 REDIS_PORT = 6379
 _SHEBANG = re.compile(r"#!lua[^\n]*\n")
@@ -96,7 +96,7 @@ def database(url: str) -> Store | Remote:
         return Store()
     place = urlsplit(url)
     try:
-        usable = place.scheme in ("redis", "valkey") and place.hostname in LOOPBACK_HOSTS and place.port != 0
+        usable = place.scheme in ("redis", "valkey") and is_loopback(place.hostname) and place.port != 0
     except ValueError:  # a port that is no number
         usable = False
     if not usable:

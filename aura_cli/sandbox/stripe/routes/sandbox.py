@@ -4,10 +4,11 @@ from dataclasses import asdict
 
 from aura_cli.sandbox.credentials import STRIPE_WEBHOOK_SECRET
 from aura_cli.sandbox.stripe import billing, params, shapes
-from aura_cli.sandbox.stripe.delivery import is_loopback, register
+from aura_cli.sandbox.stripe.delivery import register
 from aura_cli.sandbox.stripe.errors import invalid_parameter
 from aura_cli.sandbox.stripe.routes.routing import Answer, Call, Route
 from aura_cli.sandbox.stripe.state import ACCOUNT, require
+from aura_cli.settings import leads_here
 
 
 def account(call: Call) -> Answer:
@@ -41,7 +42,7 @@ def card(call: Call) -> Answer:
 def endpoint(call: Call) -> Answer:
     """A webhook endpoint whose secret is known beforehand: the one given, or that of the sandbox's environment."""
     given = call.given
-    if not is_loopback(given["url"]):
+    if not leads_here(given["url"]):
         raise invalid_parameter("url", "Nothing is delivered to any other machine")
     secret, events = given.get("secret", STRIPE_WEBHOOK_SECRET), given.get("enabled_events", ("*",))
     return register(call.state, given["url"], secret, events, given.get("api_version"))
