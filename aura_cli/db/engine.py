@@ -14,6 +14,7 @@ from aura_cli.db.shared import OPS, PUBLIC
 SQLITE_OLDEST = (3, 39, 0)
 BUSY_MILLISECONDS = 10_000
 _WRITE = "aura_write"
+BINARY = {"aura_binary": True}  # execution options of a statement that answers with many bytes: as text each of them is two
 
 
 def connect(url: str, *, looks: bool = False) -> Engine:
@@ -23,7 +24,7 @@ def connect(url: str, *, looks: bool = False) -> Engine:
     state is used, because a pooler in transaction mode (Neon's `-pooler` host) keeps neither.
     """
     if not url.startswith("sqlite"):
-        return create_engine(
+        engine = create_engine(
             url,
             pool_pre_ping=True,
             pool_size=8,
@@ -35,6 +36,8 @@ def connect(url: str, *, looks: bool = False) -> Engine:
                 "application_name": "aura",
             },
         )
+        event.listen(engine, "before_cursor_execute", _in_binary)
+        return engine
     _require_recent_sqlite()
     engine = create_engine(
         url,
@@ -45,6 +48,12 @@ def connect(url: str, *, looks: bool = False) -> Engine:
     event.listen(engine, "connect", partial(_prepare_sqlite, "query_only=ON" if looks else "journal_mode=WAL"))
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _in_binary(connection: Connection, cursor: Any, statement: str, parameters: object, context: Any, many: bool) -> None:
+    """Ask for an answer in PostgreSQL's binary format, where the statement wants it so."""
+    if context is not None and "aura_binary" in context.execution_options:
+        cursor.format = 1  # libpq's number of it
 
 
 @contextmanager

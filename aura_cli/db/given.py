@@ -16,13 +16,14 @@ def given(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]
     types = {name: table.c[name].type for name in names}
     if is_sqlite(connection):
         statement = f"SELECT {', '.join(f'value ->> {name!r} AS {name}' for name in names)} FROM json_each(:given)"
+        rows = [{name: _text(row[name]) for name in names} for row in rows]
     else:
         shape = ", ".join(f"{name} {kind.compile(connection.dialect)}" for name, kind in types.items())
         statement = f"SELECT * FROM jsonb_to_recordset(CAST(:given AS jsonb)) AS given({shape})"
-    values = [{name: _text(row[name]) for name in names} for row in rows]
-    return text(statement).bindparams(given=msgspec.json.encode(values).decode()).columns(**types).subquery("given")
+    values = msgspec.json.encode(list(rows)).decode()
+    return text(statement).bindparams(given=values).columns(**types).subquery("given")
 
 
 def _text(value: Any) -> Any:
-    """A time as both databases read it."""
+    """A time as SQLite keeps it."""
     return value.astimezone(UTC).strftime(TIME_TEXT) if isinstance(value, datetime) else value

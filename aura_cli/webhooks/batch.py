@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -77,7 +78,7 @@ class Batch:
     dues: dict[str, dict[str, tuple[Due, str]]] = field(default_factory=lambda: {"initial": {}, "renewal": {}, "topup": {}})
     changes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def shared(self) -> bool:
         """Are the web app's rows ours to write?"""
         return self.reigns.at(int(self.now.timestamp())) is Owner.AURA
@@ -87,14 +88,4 @@ class Batch:
 
     def changed(self, key: str, table: str, row: str, change: Mapping[str, Any] | None) -> None:
         if change is not None:
-            self.changes.setdefault(key, []).append(_readable({"table": table, "key": row, **change}))
-
-
-def _readable(change: Mapping[str, Any]) -> dict[str, Any]:
-    """A change as JSON keeps it: times as RFC 3339."""
-    return {
-        name: {inner: value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value for inner, value in part.items()}
-        if isinstance(part, Mapping)
-        else part
-        for name, part in change.items()
-    }
+            self.changes.setdefault(key, []).append({"table": table, "key": row, **change})

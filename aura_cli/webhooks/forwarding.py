@@ -18,7 +18,7 @@ from aura_cli.outbox.carrying import Outcome
 from aura_cli.outbox.queue import Effect
 from aura_cli.settings import Settings, leads_here
 from aura_cli.webhooks.deeds import FORWARD
-from aura_cli.webhooks.sending import Target
+from aura_cli.webhooks.sending import Target, web_address
 from aura_cli.webhooks.signature import WEB, secrets_of
 from aura_cli.webhooks.tables import webhook_events
 
@@ -41,11 +41,10 @@ class Forwarding:
         if url is None:
             return None
         try:
-            target = Target(url, secrets_of(settings).get(WEB, ""))
-            with target:
-                pass
+            web_address(url)
         except UsageError as error:
             raise ConfigurationError(f"{SETTING}: {error.message}", error.hint) from error
+        target = Target(url, secrets_of(settings).get(WEB, ""))
         if not target.secret:
             raise ConfigurationError(
                 f"{SETTING} is set, and STRIPE_WEBHOOK_SECRET is not", "Forwarded events are signed with it, as the web app expects them"

@@ -5,7 +5,6 @@ again at once when a user gets that customer, and now and then) | dead.
 `due_at` says when a row is to be looked at next: its next try, or the end of its lease; NULL where nothing is to be done.
 """
 
-import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +12,10 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, select
 
-from aura_cli.db.engine import is_sqlite, load
+from aura_cli.db.engine import BINARY, is_sqlite, load
 from aura_cli.db.leases import is_dead
 from aura_cli.db.shared import users
 from aura_cli.db.types import among, moved_by, utc_now
@@ -35,7 +35,7 @@ _STORE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Event:
     """A stored event. `attempt` counts from 1; `customer` and `object` are ids, `created` is Stripe's time (epoch seconds)."""
 
@@ -89,7 +89,8 @@ def claim(connection: Connection, owner: str, *, limit: int, ids: Sequence[str] 
     attempts = case((e.state == "processing", e.attempts), else_=e.attempts + 1)  # whose worker died was not tried
     taken = {"state": "processing", "lease_owner": owner, "due_at": _lease(), "attempts": attempts}
     statement = webhook_events.update().where(e.id.in_(chosen)).values(taken).returning(*_event_columns())
-    return sorted((Event(*row) for row in connection.execute(statement).all()), key=lambda event: (event.created, event.id))
+    found = connection.execute(statement, execution_options=BINARY).all()
+    return sorted((Event(*row) for row in found), key=lambda event: (event.created, event.id))
 
 
 def hold(connection: Connection, owner: str, events: Sequence[Event]) -> None:
@@ -118,7 +119,7 @@ def settle(connection: Connection, owner: str, handled: Sequence[Handled]) -> bo
         mine = and_(among(e.id, [one.event.id for one in members]), e.state == "processing", e.lease_owner == owner)
         if connection.execute(webhook_events.update().where(mine).values(values)).rowcount != len(members):
             return False
-    rows = [(one.event.id, _said(one), one.note, json.dumps(one.changes) if one.changes else None) for one in handled]
+    rows = [(one.event.id, _said(one), one.note, msgspec.json.encode(one.changes).decode() if one.changes else None) for one in handled]
     load(connection, webhook_attempts, ("event", "outcome", "note", "changes"), rows)
     return True
 
@@ -146,7 +147,8 @@ def free_the_dead(connection: Connection) -> int:
 def read(connection: Connection, ids: Sequence[str]) -> list[Event]:
     """Stored events as they are, oldest first, claimed by nobody."""
     e = webhook_events.c
-    return [Event(*row) for row in connection.execute(select(*_event_columns()).where(among(e.id, ids)).order_by(e.created, e.id))]
+    found = select(*_event_columns()).where(among(e.id, ids)).order_by(e.created, e.id)
+    return [Event(*row) for row in connection.execute(found, execution_options=BINARY)]
 
 
 def failed(event: Event, error: str, *, final: bool = False) -> Handled:

@@ -49,6 +49,17 @@ class Sent:
             raise ServiceError(f"{self.to} answered {self.status} to {self.type}{said}", status=self.status)
 
 
+def web_address(url: str) -> httpx.URL:
+    """An address as it is read. Raises UsageError where it is none."""
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in ("http", "https") or not address.host:
+        raise UsageError(f"{url!r} is no web address", "Example: http://127.0.0.1:8787/api/webhooks/stripe")
+    return address
+
+
 @dataclass
 class Target:
     """A webhook endpoint, and the secret that it verifies with. Use as a context manager."""
@@ -60,12 +71,7 @@ class Target:
 
     def __enter__(self) -> Self:
         """Raises UsageError where the address is none."""
-        try:
-            address = httpx.URL(self.url)
-        except httpx.InvalidURL:
-            address = httpx.URL()
-        if address.scheme not in ("http", "https") or not address.host:
-            raise UsageError(f"{self.url!r} is no web address", "Example: http://127.0.0.1:8787/api/webhooks/stripe")
+        address = web_address(self.url)
         headers = {"User-Agent": f"aura/{__version__}"}
         self._client = httpx.Client(headers=headers, timeout=TIMEOUT, verify=trust(address.scheme), trust_env=not leads_here(self.url))
         return self

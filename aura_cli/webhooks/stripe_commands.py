@@ -205,7 +205,9 @@ def signing_secret(runtime: Runtime) -> str:
 def require_consent(runtime: Runtime, to: str, *, made_up: bool = False) -> None:
     """Raise where a signed event may not leave: the sandbox's never leave the machine, production's need a person's consent."""
     from aura_cli.settings import leads_here
+    from aura_cli.webhooks.sending import web_address
 
+    web_address(to)
     if runtime.settings.is_sandbox and not leads_here(to):
         raise ConfigurationError(f"{to} is not on this machine, and this is the sandbox", "Send it to a server on 127.0.0.1")
     if _is_production(runtime):
