@@ -136,7 +136,7 @@ def print_(
         )
     for job in jobs:
         if absent := [name for name in job.needs if not runtime.settings.secret(name)]:
-            runtime.console.say(f"{job.name} needs {', '.join(absent)}, which is not set here")
+            runtime.console.say(f"{job.name} needs what is not set here: {', '.join(absent)}")
     if not runtime.settings.get("AURA_ALERT_TO") and not runtime.settings.get("NEXT_PUBLIC_SENTRY_DSN"):
         runtime.console.say("Nobody would hear that a job fails: set AURA_ALERT_TO, or NEXT_PUBLIC_SENTRY_DSN")
     setup = _setup(runtime, jobs, directory, program, image)

@@ -99,7 +99,7 @@ def test_github_takes_it(aura: Aura, tmp_path: Path) -> None:
     assert not any(value in text for value in (secret, "hush-hush", "https://app"))
     assert ("refresh-tokens:" in text, "Without refresh-tokens" in done.err) == (False, True)
     assert "reconcile needs" not in done.err
-    assert "retry-emails needs RESEND_API_KEY, which is not set here" in done.err
+    assert "retry-emails needs what is not set here: RESEND_API_KEY" in done.err
 
 
 def test_yaml_is_read_as_it_was_meant(tmp_path: Path) -> None:
