@@ -97,7 +97,7 @@ def _require_good(one: Seen, token: str | None, now: datetime, again: str) -> No
 def disconnect(ctx: typer.Context, provider: str = PROVIDER, user: str = USER) -> None:
     """Revoke somebody's connection at the provider, and delete it here.
 
-    What cannot be revoked now is tried again by aura integrations refresh: exit 3 until then.
+    What cannot be revoked now is tried again by aura integrations refresh; this ends with 3 then.
     Example: aura integrations disconnect slack --user ada@example.com
     """
     from aura_cli.integrations.health import Desk
