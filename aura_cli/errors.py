@@ -4,6 +4,7 @@ AuraError                  1  a bug
 ├── UsageError             2  the command line is wrong
 ├── AttentionNeeded        3  it worked, and something needs a person
 ├── ConfigurationError     4  settings, credentials or schema missing, malformed, refused, of another environment
+│   └── AccessRefused         by a service, with what it said
 ├── NotFoundError          5  the thing named does not exist
 ├── ConflictError          6  lock held elsewhere, or a confirmation nobody could give
 ├── ServiceError           7  a service answered with an error
@@ -45,6 +46,15 @@ class ConfigurationError(AuraError):
 
     exit_code = 4
     kind = "configuration"
+
+
+class AccessRefused(ConfigurationError):
+    """A service took the credentials for nothing, or not for this (`status` 401, 403). `body` is what it said, as it came."""
+
+    def __init__(self, message: str, hint: str = "", *, status: int, body: bytes = b"") -> None:
+        super().__init__(message, hint)
+        self.status = status
+        self.body = body
 
 
 class NotFoundError(AuraError):

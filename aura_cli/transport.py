@@ -20,7 +20,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, quote_plus
 
-from aura_cli.errors import ConfigurationError, NotFoundError, ServiceError, UnreachableError
+from aura_cli.errors import AccessRefused, ConfigurationError, NotFoundError, ServiceError, UnreachableError
 from aura_cli.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ class Service:
             return ServiceError(message, "It sends us elsewhere; is the base address right?", status=answer.status_code)
         match answer.status_code:
             case 401 | 403:
-                return ConfigurationError(message, f"Check the credentials for {self.name}")
+                return AccessRefused(message, f"Check the credentials for {self.name}", status=answer.status_code, body=answer.content)
             case 404:
                 return NotFoundError(message)
             case 429:

@@ -3,6 +3,7 @@
 The web app makes the rows and sends no mail; whoever has the token is in (web app, `POST /api/team/invites/accept`).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,6 +31,7 @@ SETTING = "AURA_INVITE_URL"
 SHAPE = "{NEXT_PUBLIC_APP_URL}/team/accept?token={token}"
 _PATIENCE = 10.0  # seconds for the link's page
 _PLACE = "{token}"
+_INVITES = re.compile(rf"{TEMPLATE}:([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}):")  # the template sent by hand has another key
 
 
 @dataclass(frozen=True)
@@ -163,14 +165,13 @@ def supersede(connection: Connection, invitation: Invitation, why: str, but: str
 
 def closed(connection: Connection, keys: Iterable[str]) -> dict[str, str]:
     """Of mails' keys those whose invitations are open no more, and what became of these: accepted, expired, revoked or gone."""
-    ids = {key: key.split(":")[1] for key in keys if key.startswith(f"{TEMPLATE}:")}
+    ids = {key: ours[1] for key in keys if (ours := _INVITES.match(key))}
+    if not ids:
+        return {}
     t = team_invites.c
-    found = (
-        {str(row.id): row.status for row in connection.execute(select(t.id, t.status).where(among(t.id, list(set(ids.values())))))}
-        if ids
-        else {}
-    )
-    return {key: status for key, id_ in ids.items() if (status := found.get(id_, "gone")) != "pending"}
+    wanted = select(t.id, t.status, t.expires_at <= utc_now()).where(among(t.id, list(set(ids.values()))))
+    found = {str(id_): "expired" if over and status == "pending" else status for id_, status, over in connection.execute(wanted)}
+    return {key: said for key, id_ in ids.items() if (said := found.get(id_, "gone")) != "pending"}
 
 
 def withdraw(connection: Connection, invitation: Invitation) -> None:

@@ -130,7 +130,11 @@ def _members(connection: Connection, effect: Effect) -> Sequence[Row[Any]]:
 
 
 def _repeated(connection: Connection, rows: Sequence[Row[Any]], kept: Mapping[str, Any]) -> Prepared | Settled:
-    """A request that was tried before, as long as Resend knows its key."""
+    """A request that was tried before, as long as Resend knows its key, and its one mail may still be sent.
+
+    One of many goes out as it was made: without a mail that was suppressed meanwhile it would be another request, and who got the
+    others' before would get them twice.
+    """
     prepared = Prepared(Request(kept["path"], kept["key"], kept["body"]), tuple(kept["mails"]), is_new=False)
     asked = [row for row in rows if row.id in prepared.mails]
     if all(row.resend_id for row in asked):  # Resend's webhooks have told of all of them
@@ -140,20 +144,33 @@ def _repeated(connection: Connection, rows: Sequence[Row[Any]], kept: Mapping[st
     if first is None or now - first > timedelta(seconds=KEY_SECONDS):
         _close(connection, [row.id for row in asked if not row.resend_id], "expired", EXPIRED)
         return Settled(EXPIRED)
+    if len(asked) == 1 and (barred := _barred(connection, asked)):
+        [(_, why)] = barred.values()
+        said = f"{why}; whether it was sent before is not known here"
+        _close(connection, list(barred), "expired", said)
+        return Settled(said)
     return prepared
+
+
+def _barred(connection: Connection, rows: Sequence[Row[Any]]) -> dict[str, tuple[str, str]]:
+    """Of these mails those that nobody is to get, by id: the state that says so, and why."""
+    suppressed = among_these(connection, [row.address for row in rows if row.address])
+    closed = invites.closed(connection, [row.key for row in rows])
+    refused = {row.id: ("failed", f"The invitation is {closed[row.key]}") for row in rows if row.key in closed}
+    return refused | {
+        row.id: ("suppressed", f"The address gets no mail: {suppressed[row.address.lower()]}")
+        for row in rows
+        if row.address and row.address.lower() in suppressed
+    }
 
 
 def _messages(connection: Connection, rows: Sequence[Row[Any]], letterhead: Letterhead) -> dict[str, dict[str, object]]:
     """A message for each mail that can be sent, by its id; the others' states say why not."""
-    suppressed = among_these(connection, [row.address for row in rows if row.address])
-    closed = invites.closed(connection, [row.key for row in rows])
+    barred = _barred(connection, rows)
     messages: dict[str, dict[str, object]] = {}
     for row in rows:
-        if row.address and row.address.lower() in suppressed:
-            _close(connection, [row.id], "suppressed", f"The address gets no mail: {suppressed[row.address.lower()]}")
-            continue
-        if row.key in closed:
-            _close(connection, [row.id], "failed", f"The invitation is {closed[row.key]}")
+        if row.id in barred:
+            _close(connection, [row.id], *barred[row.id])
             continue
         try:
             messages[row.id] = _message(row, letterhead)

@@ -7,13 +7,13 @@ the same content gets the first answer, one with another content a 409.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from hashlib import sha256
 
 import msgspec
 
-from aura_cli.errors import AuraError, ConfigurationError, ServiceError, UnreachableError
+from aura_cli.errors import AccessRefused, AuraError, ConfigurationError, ServiceError, UnreachableError
 from aura_cli.settings import Settings, leads_here
 from aura_cli.transport import Rate, Service
 
@@ -22,7 +22,7 @@ MOST = 100  # mails in one request
 KEY_SECONDS = 23 * 3600  # Resend knows a key for 24 hours; clocks differ
 LONGEST_KEY = 256
 REQUESTS_A_SECOND = 4.0  # Resend allows a team 5 (some accounts 2, and then asks to wait), and the web app draws on the same
-QUOTA_WAIT, REFUSED_WAIT = 900.0, 300.0  # seconds until it is looked whether there is quota again, or a better key
+QUOTA_WAIT, REFUSED_WAIT = 900.0, 300.0  # seconds until it is looked whether there is quota again (whatever is asked for), or a better key
 _QUOTAS = ("daily_quota_exceeded", "monthly_quota_exceeded")
 
 
@@ -117,7 +117,15 @@ def send(resend: Service, request: Request, count: int) -> list[Told] | Failure:
 
 
 def judged(error: AuraError) -> Failure:
-    """What an error means for the mails of its request."""
+    """What an error means for the mails of its request: https://resend.com/docs/api-reference/errors."""
+    failure = _judged(error)
+    return failure if failure.wait is None else replace(failure, wait=min(failure.wait, QUOTA_WAIT))
+
+
+def _judged(error: AuraError) -> Failure:
+    if isinstance(error, AccessRefused) and error.status == 403 and _error(error.body).name == "validation_error":
+        error.hint = "The key is good: see what it says of the recipient, or of the sender's domain"
+        return Failure(Verdict.UNSENT, error)
     if isinstance(error, ConfigurationError):
         return Failure(Verdict.UNSENT, error, REFUSED_WAIT, halts=True)
     if isinstance(error, UnreachableError):
@@ -133,7 +141,7 @@ def judged(error: AuraError) -> Failure:
         stop = ServiceError(
             f"Resend's {period} quota is used up: {said.message}", "What waits goes out later: aura email retry", status=429
         )
-        return Failure(Verdict.UNSENT, stop, max(QUOTA_WAIT, error.wait or 0.0), halts=True)
+        return Failure(Verdict.UNSENT, stop, QUOTA_WAIT, halts=True)
     if error.status == 429:
         return Failure(Verdict.UNSENT, error, 1.0 if error.wait is None else error.wait, halts=True)
     if error.status in (408, 425) or said.name == "concurrent_idempotent_requests":

@@ -1,11 +1,11 @@
 """Mail carried out of the outbox to Resend, by a worker beside a listener or by a command."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from math import ceil
+from math import ceil, inf
 from typing import Any, ClassVar, Self
 from uuid import uuid4
 
@@ -162,6 +162,11 @@ def _under_way(mailing: Mailing, effects: Sequence[str]) -> bool:
         return queue.under_way(connection, mailing.kind, effects)
 
 
+def _next_try(done: Iterable[Carried]) -> float:
+    """Seconds until the first of what failed is tried again; infinite where nothing waits."""
+    return min((one.wait or queue.FIRST_WAIT for one in done if one.state == "pending"), default=inf)
+
+
 def carry(
     mailing: Mailing, effects: Sequence[str], on_carried: Callable[[Carried], None] = lambda one: None, *, tries_for: float = 0.0
 ) -> list[Carried]:
@@ -181,8 +186,7 @@ def carry(
             idle = idle + wait if len(carried) == 1 else wait
             if idle > PATIENCE:
                 raise halted.halts
-        elif tries_for > 0 and (waits := [one.wait or queue.FIRST_WAIT for one in done.values() if one.state == "pending"]):
-            wait = min(waits)
+        elif (wait := _next_try(done.values())) <= tries_for:
             tries_for -= wait
         elif patience > 0 and _under_way(mailing, effects):
             wait = 1.0

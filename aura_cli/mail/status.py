@@ -42,7 +42,7 @@ _STATE_OF = {
     "email.suppressed": "suppressed",
     "email.complained": "complained",
 }
-_ORIGINS = {"bounce": suppression.BOUNCED, "complaint": suppression.COMPLAINED, "manual": suppression.OPERATOR}
+_ORIGINS = {"bounce": suppression.BOUNCED, "complaint": suppression.COMPLAINED, "manual": suppression.MANUAL}
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PASSING = ("Transient", "Undetermined")  # bounces after which the address may well be good
 _CLOCKS = timedelta(seconds=5)  # by which Resend's may be behind the database's
@@ -119,9 +119,9 @@ def note(connection: Connection, event: Event) -> bool:
     if mail and (state := _STATE_OF.get(event.type)):
         advance(connection, [mail], state, error=event.why, resend_id=event.resend_id)
     if event.suppresses and (address or event.address):
-        suppression.suppress(connection, address or event.address or "", event.suppresses, mail)
+        suppression.suppress(connection, address or event.address or "", event.suppresses, mail, event.created)
     if event.type == "suppression.removed" and event.address:
-        suppression.release(connection, event.address, unless=suppression.OPERATOR)
+        suppression.release_at_resend(connection, event.address, event.created)
     return True
 
 
@@ -178,7 +178,7 @@ def _suppresses(kind: str, data: _Data) -> str | None:
         case "email.suppressed":
             return suppression.BOUNCED
         case "suppression.added":
-            return _ORIGINS.get(data.origin or "", suppression.OPERATOR)
+            return _ORIGINS.get(data.origin or "", suppression.MANUAL)
     return None
 
 

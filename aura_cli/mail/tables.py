@@ -36,7 +36,7 @@ suppressions = Table(  # addresses that get no mail
     "suppressions",
     METADATA,
     Column("address", Text, primary_key=True),  # in lower case
-    Column("reason", Text, nullable=False),  # bounced, complained, operator
+    Column("reason", Text, nullable=False),  # bounced, complained, manual, operator
     Column("since", UtcTime(), server_default=utc_now(), nullable=False),
     Column("mail", Id),
     schema=OPS,

@@ -6,7 +6,7 @@ gone from this machine, and the effect is delivered again. A deliverer gives the
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import monotonic
@@ -64,7 +64,7 @@ class Deliverer(Protocol):
     def deliver(self, effects: Sequence[Effect], stop: threading.Event) -> Iterable[Outcome]:
         """Deliver what was claimed; an outcome for each, as it comes. One that has none is delivered when its claim ends.
 
-        What it raises says nothing about the effects: they are tried again.
+        What it raises says nothing about the effects: they are tried again; where nobody foresaw it, the try counts.
         """
 
 
@@ -122,7 +122,7 @@ class Carrier:
     def _all_due(self, stop: threading.Event, on_carried: Callable[[Carried], None]) -> list[Carried]:
         done: list[Carried] = []
         while not stop.is_set() and (effects := self._claim()):
-            for outcome in self.deliverer.deliver(effects, stop):
+            for outcome in self._delivered(effects, stop):
                 done.append(self._settle(outcome))
                 on_carried(done[-1])
                 if done[-1].state == "dead":
@@ -130,6 +130,18 @@ class Carrier:
             if done and done[-1].halts:
                 break
         return done
+
+    def _delivered(self, effects: Sequence[Effect], stop: threading.Event) -> Iterator[Outcome]:
+        """The outcomes; where nobody foresaw what the deliverer raises, tries that count: what always breaks it would be first for ever."""
+        left = {effect.id: effect for effect in effects}
+        try:
+            for outcome in self.deliverer.deliver(effects, stop):
+                left.pop(outcome.effect.id, None)
+                yield outcome
+        except Exception as error:
+            if translate(error) is None and not isinstance(error, AuraError):
+                yield from (Outcome(effect, f"It broke off ({type(error).__name__})") for effect in left.values())
+            raise
 
     def _claim(self) -> list[Effect]:
         kinds = (self.deliverer.kind,)

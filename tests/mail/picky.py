@@ -17,6 +17,7 @@ class Picky:
     """`refuses` are the addresses; `taken` is how often each other was sent something."""
 
     refuses: set[str]
+    status: int = 422
     base: str = ""
     taken: list[str] = field(default_factory=list)
     modes: list[str | None] = field(default_factory=list)  # x-batch-validation of the batches
@@ -30,16 +31,17 @@ class Picky:
 
 
 @contextmanager
-def picky(*refuses: str) -> Iterator[Picky]:
+def picky(*refuses: str, status: int = 422) -> Iterator[Picky]:
     """It listens for the length of the block."""
-    found = Picky(set(refuses))
+    found = Picky(set(refuses), status)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.path == "/emails":
                 error = found.judge(asked)
-                self._say(422, {"statusCode": 422, "name": "validation_error", "message": error}) if error else self._say(200, _created())
+                said = {"statusCode": status, "name": "validation_error", "message": error}
+                self._say(status, said) if error else self._say(200, _created())
                 return
             found.modes.append(self.headers["x-batch-validation"])
             errors = [found.judge(message) for message in asked]

@@ -194,6 +194,32 @@ def test_who_asks_for_a_revoked_one_again(office: Office, web_app: WebApp) -> No
     assert office.post.mails == []
 
 
+def test_one_that_may_have_been_sent_before(office: Office, web_app: WebApp) -> None:
+    """What is taken back while nobody knows whether its mail went out is not sent again."""
+    office.post.suffers("application_error")
+    assert invite(office).exit == 8
+    assert invite(office, "--revoke").exit == 0
+    assert office("retry").exit == 9
+    assert (office.post.mails, office.row.state) == ([], "expired")
+    assert office.row.error == "The invitation is revoked; whether it was sent before is not known here"
+
+
+def test_one_that_expired_while_its_mail_waited(office: Office, web_app: WebApp) -> None:
+    """Nobody gets a link that is dead."""
+    assert invite(office, RESEND_API_KEY="", RESEND_API_URL="").exit == 0
+    office.sql("UPDATE team_invites SET expires_at = created_at")
+    assert office("retry", "--state", "not_configured", "--yes").exit == 9
+    assert (office.post.mails, office.row.error) == ([], "The invitation is expired")
+
+
+def test_the_template_sent_by_hand(office: Office) -> None:
+    """It is a mail like any other: no row of the web app's stands behind it."""
+    data = {"inviter": "Mina", "team": "Bakery", "role": "member", "link": "https://app.example.com/team/accept"}
+    assert office("send", "team-invite", "--to", RAVI, data=data).exit == 0
+    assert office("send", "team-invite", "--to", RAVI, "--about", "spring", data=data).exit == 0
+    assert len(office.post.mails) == 2
+
+
 def test_production_asks_first(office: Office, web_app: WebApp) -> None:
     """Nobody is invited from production unless a person, or --yes, says so."""
     office.more |= {"AURA_ENV": "production"}

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import resend as official
 
-from aura_cli.errors import AuraError, ConfigurationError, NotFoundError, ServiceError, UnreachableError
+from aura_cli.errors import AccessRefused, AuraError, ConfigurationError, NotFoundError, ServiceError, UnreachableError
 from aura_cli.mail import svix
 from aura_cli.mail.resend import LONGEST_KEY, Failure, Request, Verdict, judged, send, service
 from aura_cli.settings import Settings
@@ -30,6 +30,7 @@ def said(status: int, name: str, wait: float | None = None) -> ServiceError:
 @pytest.mark.parametrize(
     ("error", "verdict", "halts"),
     [
+        (AccessRefused("401", status=401, body=b'{"name": "validation_error"}'), Verdict.UNSENT, True),
         (unreachable(httpx.ConnectError("refused")), Verdict.UNSENT, False),
         (unreachable(httpx.ConnectTimeout("slow")), Verdict.UNSENT, False),
         (UnreachableError("stopped before"), Verdict.UNSENT, False),
@@ -37,6 +38,8 @@ def said(status: int, name: str, wait: float | None = None) -> ServiceError:
         (unreachable(httpx.RemoteProtocolError("cut")), Verdict.UNKNOWN, False),
         (unreachable(httpx.WriteError("cut")), Verdict.UNKNOWN, False),
         (ConfigurationError("401"), Verdict.UNSENT, True),
+        (AccessRefused("403", status=403, body=b'{"name": "invalid_api_key"}'), Verdict.UNSENT, True),
+        (AccessRefused("403", status=403, body=b'{"name": "validation_error"}'), Verdict.UNSENT, False),
         (NotFoundError("404"), Verdict.UNKNOWN, False),
         (ServiceError("a web page", status=200), Verdict.UNKNOWN, False),
         (said(500, "application_error"), Verdict.UNKNOWN, False),
@@ -60,10 +63,12 @@ def test_what_an_error_means(error: AuraError, verdict: Verdict, halts: bool) ->
 
 
 def test_how_long_to_wait() -> None:
-    """As long as it says; a quota at least a quarter of an hour."""
+    """As long as it says, but no longer than a quarter of an hour, which a quota gets."""
     assert judged(said(429, "rate_limit_exceeded", 3)).wait == 3
     assert judged(said(429, "daily_quota_exceeded", 3)).wait == 900
     assert judged(said(503, "service_unavailable", 30)).wait == 30
+    for error in (said(429, "rate_limit_exceeded", 86_400), said(429, "daily_quota_exceeded", 86_400), said(503, "", 86_400)):
+        assert judged(error).wait == 900
 
 
 @pytest.mark.parametrize("key", ["welcome:abc:def", "k" * 256, "k" * 257, "schlüssel", "line\nbreak"])

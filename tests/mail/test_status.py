@@ -142,6 +142,28 @@ def test_what_a_person_suppressed_stays(office: Office) -> None:
     assert office("suppress", "no address").exit == 2
 
 
+@pytest.mark.parametrize("kind", ["email.bounced", "suppression.added"])
+def test_a_person_outweighs_resend(office: Office, kind: str) -> None:
+    """Who says so of an address that bounced means it: it does not get mail again where Resend lets it go."""
+    assert tell(office, event(kind, email="mina@example.com", origin="manual")) == 200
+    assert office("suppress", "mina@example.com", "--json").json["changed"]
+    assert tell(office, event("suppression.removed", None, email="mina@example.com")) == 200
+    assert tell(office, event(kind, email="mina@example.com", origin="bounce")) == 200
+    assert office.suppressed == {"mina@example.com": "operator"}
+
+
+def test_resends_own_list(office: Office) -> None:
+    """What somebody put on it there goes when they take it off; a complaint that came later than that stays."""
+    mina = {"email": "mina@example.com"}
+    assert tell(office, event("suppression.added", ago=30, origin="manual", **mina)) == 200
+    assert office.suppressed == {"mina@example.com": "manual"}
+    assert tell(office, event("suppression.removed", ago=20, **mina)) == 200
+    assert office.suppressed == {}
+    assert tell(office, event("email.complained", ago=5, **mina)) == 200
+    assert tell(office, event("suppression.removed", ago=10, **mina)) == 200
+    assert office.suppressed == {"mina@example.com": "complained"}
+
+
 def test_an_event_that_comes_before_our_commit(office: Office) -> None:
     """It is kept, and counts once the mail's id at Resend is known; with the row's own mark it counts at once."""
     office.post.suffers("cut")

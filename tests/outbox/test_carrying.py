@@ -164,3 +164,20 @@ def test_it_goes_on_until_it_is_stopped(engine: Engine) -> None:
         stop.set()
         thread.join(30)
     assert not thread.is_alive()
+
+
+def test_what_always_breaks_its_deliverer(engine: Engine) -> None:
+    """A bug is raised, and its try counts: what is behind it gets its turn meanwhile, and at last it is given up."""
+
+    def judge(effect: Effect) -> Outcome:
+        if effect.key == "bad":
+            raise ValueError("nobody foresaw it")
+        return Outcome(effect)
+
+    ask(engine, "bad", "good")
+    for _ in range(ATTEMPTS):
+        make_due(engine)
+        with pytest.raises(ValueError, match="foresaw"):
+            Carrier(engine, Scripted(judge, most=1)).once()
+        Carrier(engine, Scripted(judge, most=1)).once()
+    assert rows(engine) == {"bad": ("dead", ATTEMPTS, "It broke off (ValueError)"), "good": ("done", 1, None)}
