@@ -1,4 +1,4 @@
-"""The end of a listening socket: whoever was let in before it is served."""
+"""The end of a listening socket: whoever was let in before it is heard of, so that it is answered or hung up on."""
 
 import asyncio
 from contextlib import suppress

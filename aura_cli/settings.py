@@ -362,7 +362,10 @@ def is_loopback(host: str | None) -> bool:
     from ipaddress import ip_address  # few need it, and every command imports this file
 
     try:
-        return host is not None and (host.lower() == "localhost" or ip_address(host).is_loopback)
+        if host is None or host.lower() == "localhost":
+            return host is not None
+        address = ip_address(host)
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback  # before 3.13 Python takes a mapped one for another
     except ValueError:
         return False
 

@@ -219,7 +219,15 @@ def test_what_is_missing_is_explained(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/", "http://127.9.9.9/", "http://LOCALHOST/", "http://[::1]/", "https://u:p@localhost:1"]
+    "url",
+    [
+        "http://127.0.0.1:1/",
+        "http://127.9.9.9/",
+        "http://LOCALHOST/",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "https://u:p@localhost:1",
+    ],
 )
 def test_what_is_on_this_machine(url: str) -> None:
     """By the address, never by asking a name server."""

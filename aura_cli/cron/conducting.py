@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aura_cli.db.binding import Identity
 
 _MARKS = "cron"  # the folder in AURA_HOME
+_UNHEARD = "unheard: "  # before how a job fares, where nobody was to be told: who is configured later hears of it
 _BINDING_SECONDS = _TELLING_SECONDS = 60.0  # both fit into the time after which whoever started a job ends it
 _COMMAND = re.compile(r"(^|(?<=[:;] ))aura [^;]+")
 _NUMBER = re.compile(r"[0-9][0-9,.]*( \w+?)?(?=s?\b)s?")  # with the word that it counts, be it one or many
@@ -148,9 +149,10 @@ class Conductor:
         if ran.exit_code in BROKEN_OFF:
             return
         now, key = state(ran.exit_code, ran.error), str(outcome.number or ran.started_at.timestamp())
-        self.changed = now != self._told()
+        told, heard = self._told(), bool(recipients(self.at.settings))
+        self.changed = now != (told if heard else told.removeprefix(_UNHEARD))
         if self.changed and self._alert(self._alert_of(_subject(ran), _lines(ran, outcome), key)):
-            self._note_told(outcome.number, now)
+            self._note_told(outcome.number, now if heard or not now else _UNHEARD + now)
 
     def _told(self) -> str:
         """How the job fared when somebody was last told; a run that the database knows nothing of has left it in a file."""
@@ -198,7 +200,8 @@ class Conductor:
         where = f"On {socket.gethostname()}; all jobs: aura cron list"
         said = [_COMMAND.sub(lambda found: self.at.pasted(found[0]), line) for line in (*lines, where)]
         told = [self.at.console.redact(line) for line in said]
-        return Alert(f"aura ({environment}): {self.at.console.redact(subject)}"[:250], told, f"aura-alert/{self.job.name}/{key}")
+        first, _, _ = self.at.console.redact(subject).partition("\n")  # a mail's subject is a line
+        return Alert(f"aura ({environment}): {first}"[:250], told, f"aura-alert/{self.job.name}/{key}")
 
     def _alert(self, alert: Alert) -> bool:
         """Whether somebody has it, or nobody is to have it: who has it is not told twice for one that could not be reached."""
@@ -224,6 +227,7 @@ def _subject(ran: Ran) -> str:
 
 
 def _lines(ran: Ran, outcome: Outcome) -> Iterator[str]:
+    yield from (ran.error or "").splitlines()[1:]  # the first stands in the subject, which has one line
     yield from filter(None, (ran.hint,))
     counted = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in ran.counts.items() if number)
     yield f"Exit {ran.exit_code} after {ran.duration_s:.1f} s, begun at {ran.started_at:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,6 +1,6 @@
 """Many rows as one parameter, so that a statement about them is one, of one length, and compiled once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +11,8 @@ from aura_cli.db.engine import is_sqlite
 from aura_cli.db.types import TIME_TEXT
 
 
-def given(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]], *names: str) -> Subquery:
-    """A FROM clause of `rows`: the columns `names`, each of the type that it has in `table`."""
+def given(connection: Connection, table: Table, rows: Iterable[dict[str, Any]], *names: str) -> Subquery:
+    """A FROM clause of `rows`: the columns `names`, which each row has, of the types that they have in `table`; times are aware."""
     types = {name: table.c[name].type for name in names}
     if is_sqlite(connection):
         statement = f"SELECT {', '.join(f'value ->> {name!r} AS {name}' for name in names)} FROM json_each(:given)"

@@ -49,7 +49,7 @@ def host_of(url: str, libpq: Mapping[str, str] = MappingProxyType({})) -> str:
     parsed = make_url(url)
     asked = [parsed.query.get("service"), parsed.query.get("hostaddr"), libpq.get("PGHOSTADDR"), parsed.query.get("host"), parsed.host]
     hosts = next((value for value in (*asked, libpq.get("PGSERVICE"), libpq.get("PGHOST")) if value), "")
-    listed = [host for value in ([hosts] if isinstance(hosts, str) else hosts) for host in value.split(",") if not host.startswith("/")]
+    listed = [host for value in ([hosts] if isinstance(hosts, str) else hosts) for host in value.split(",") if host and host[0] not in "/@"]
     return next((host for host in listed if not is_loopback(host)), listed[0] if listed else "")
 
 

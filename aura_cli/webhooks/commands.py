@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from aura_cli.console import ROWS_ON_A_TERMINAL, Format, bar, brief, described
+from aura_cli.console import ROWS_ON_A_TERMINAL, Format, bar, brief, described, rfc3339
 from aura_cli.errors import AttentionNeeded, PartialFailure, UsageError
 from aura_cli.runtime import Runtime
 from aura_cli.webhooks import serve_commands, stripe_commands
@@ -108,9 +109,14 @@ def _changed(change: Mapping[str, Any]) -> Iterator[str]:
     before, after = change["before"] or {}, change["after"] or {}
     yield f"{change['table']} {change['key']}" + ("" if before and after else " (new)" if after else " (gone)")
     for name in dict.fromkeys((*before, *after)):
-        old, new = (brief(side.get(name)) or "nothing" for side in (before, after))
+        old, new = (_exactly(side.get(name)) or "nothing" for side in (before, after))
         if old != new:
             yield f"  {name}: {old} → {new}"
+
+
+def _exactly(value: object) -> str:
+    """As `brief`, but for times: a second may be all that changed."""
+    return rfc3339(value) if isinstance(value, datetime) else brief(value)
 
 
 @app.command()

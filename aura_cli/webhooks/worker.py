@@ -31,7 +31,7 @@ from aura_cli.webhooks.inbox import Event, Handled
 from aura_cli.webhooks.subjects import Look, Object
 
 LOG = logging.getLogger("aura_cli.webhooks")
-BATCH, ASKING_BATCH = 1_000, 100  # events at a time; fewer where Stripe is asked about each
+BATCH, ASKING_BATCH = 500, 100  # events at a time (a lock each, in a table that a cluster shares); fewer where Stripe is asked about each
 IDLE_SECONDS = 0.5
 ROUNDS_SECONDS = 10.0  # how often the dead's claims and the unmatched are looked after
 LONGEST_PAUSE = 10.0  # while the database is away

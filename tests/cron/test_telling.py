@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from aura_cli.cron.alerts import Alert, recipients, send
+from aura_cli.db.engine import writing
 from aura_cli.settings import Settings
 from tests.cron.conftest import USERS, Clockwork, chat_listening
 from tests.parts.resend import post
@@ -16,6 +17,13 @@ from tests.parts.service import free_port
 
 BROKEN = 200, b"<html>Bad gateway</html>"
 ALERT = Alert("aura (staging): reconcile failed", ["Why it did.", "Exit 7"], "aura-alert/reconcile/1")
+REFUSING = {  # a table that takes no rows, and says so
+    "sqlite": ["CREATE TRIGGER refusing BEFORE INSERT ON users BEGIN SELECT RAISE(ABORT, 'not today'); END"],
+    "postgresql": [
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''not today''; END'",
+        "CREATE TRIGGER refusing BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION refuse()",
+    ],
+}
 NOBODY = f"http://127.0.0.1:{free_port()}/services/hush-hush"
 
 
@@ -90,6 +98,33 @@ def test_what_needs_attention_is_said_once(clockwork: Clockwork) -> None:
     clockwork.privy.users = USERS[:229]
     done = [clockwork("run", "users-sync") for _ in range(2)]
     assert ([one.exit for one in done], bool(done[0].err), done[1].err) == ([3, 3], True, "")
+    assert len(clockwork.chat.said) == 1
+
+
+def test_an_error_of_several_lines(clockwork: Clockwork) -> None:
+    """As a database's are: its first line is the mail's subject, in which Resend takes one, and the others are told."""
+    with writing(clockwork.engine) as connection:
+        for statement in REFUSING[connection.dialect.name]:
+            connection.exec_driver_sql(statement)
+    with post() as resend:
+        done = clockwork("run", "users-sync", **resend.env, AURA_ALERT_TO="oncall@example.com", FROM_EMAIL="AURA <noreply@example.com>")
+    assert done.exit == 1, done.err
+    (mail,) = resend.mails
+    assert "users-sync failed: " in mail.message.subject
+    assert "[SQL" in (mail.message.text or "")
+
+
+def test_who_is_configured_later_hears_of_it(clockwork: Clockwork) -> None:
+    """A failure that nobody was to be told of is told once somebody is; until then a clock's mail says it once."""
+    assert clockwork("run", "users-sync", AURA_ALERT_TO="").exit == 0
+    clockwork.privy.users = USERS[:229]
+    done = [clockwork("run", "users-sync", AURA_ALERT_TO="") for _ in range(2)]
+    assert ([one.exit for one in done], done[1].err) == ([3, 3], "")
+    assert [clockwork("run", "users-sync").exit for _ in range(2)] == [3, 3]
+    assert len(clockwork.chat.said) == 1
+    clockwork.privy.users = USERS
+    assert clockwork("run", "users-sync", AURA_ALERT_TO="").exit == 0
+    assert clockwork("run", "users-sync").exit == 0
     assert len(clockwork.chat.said) == 1
 
 

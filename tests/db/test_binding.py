@@ -116,6 +116,10 @@ HOSTS = [
     ("postgresql+psycopg://u:p@localhost/x?hostaddr=192.0.2.1", "192.0.2.1"),
     ("postgresql+psycopg://localhost:pass/word@db.example.com/x", "db.example.com"),
     ("postgresql+psycopg:///x?host=localhost,db.example.com", "db.example.com"),
+    ("postgresql+psycopg:///x?host=,db.example.com", "db.example.com"),
+    ("postgresql+psycopg:///x?host=localhost,,db.example.com", "db.example.com"),
+    ("postgresql+psycopg:///x?hostaddr=,192.0.2.1", "192.0.2.1"),
+    ("postgresql+psycopg:///x?host=127.0.0.1,", "127.0.0.1"),
     ("postgresql+psycopg:///x?service=live", "live"),
     ("sqlite:////tmp/x.db", ""),
 ]
@@ -132,6 +136,7 @@ def test_host_as_libpq_reads_it(url: str, host: str) -> None:
     [
         ("postgresql+psycopg:///x", {"PGHOST": "db.example.com"}, "db.example.com"),
         ("postgresql+psycopg:///x", {"PGHOST": "/run/postgresql"}, ""),
+        ("postgresql+psycopg:///x", {"PGHOST": ",db.example.com"}, "db.example.com"),
         ("postgresql+psycopg:///x", {"PGHOSTADDR": "192.0.2.1"}, "192.0.2.1"),
         ("postgresql+psycopg:///x", {"PGSERVICE": "live", "PGHOST": "localhost"}, "live"),
         ("postgresql+psycopg://localhost/x", {"PGHOST": "db.example.com", "PGSERVICE": "live"}, "localhost"),

@@ -120,6 +120,8 @@ def test_a_rehearsal_shows_what_would_change_and_changes_nothing(worked: Operate
     assert "status: nothing → " in text.out
     assert "balance: nothing → " in text.out
     assert "Nothing was done" in text.err
+    said = [line.strip() for line in text.out.splitlines() if " → " in line]
+    assert any("last_reset_at" in line and line.count(":") > 2 for line in said), said  # to the second
     done = worked("replay", *ids, "--json").json
     assert {change["table"] for one in done["events"] for change in one["changes"]} == {change["table"] for change in changes}
 
