@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
+from sqlalchemy import Engine
+
 from aura_cli.analytics.collecting import Collector, client_id, is_configured, request_body
 from aura_cli.analytics.rules import problems
+from aura_cli.db.engine import writing
 from aura_cli.errors import AuraError
+from aura_cli.outbox import queue
 from aura_cli.outbox.carrying import Outcome
 from aura_cli.outbox.queue import Effect
 from aura_cli.settings import Settings
 
 KIND = "analytics"  # of effects in the outbox
 OLDEST = 72 * 3600  # seconds: Google puts what is older at another time than it was
-MOST = 20
 Wanted = tuple[str, dict[str, Any]]  # an effect's key and payload
 
 
@@ -50,26 +53,27 @@ def _payload(event: str, money: Money, more: Mapping[str, Any]) -> dict[str, Any
 
 @dataclass(eq=False)
 class Counting:
-    """Delivers to Google Analytics. Google counts a purchase that comes twice once, by its transaction.
+    """Delivers to Google Analytics. Google counts a purchase that comes twice once, by its transaction, and a refund twice.
 
     `invoice_of` gives the invoice that a payment paid, if it paid one; it raises AuraError where that cannot be known now.
     """
 
+    engine: Engine
     settings: Settings
     invoice_of: Callable[[str], str | None] = lambda payment: None
     clock: Callable[[], float] = time.time  # epoch seconds
     kind: ClassVar[str] = KIND
-    most: ClassVar[int] = MOST
+    most: ClassVar[int] = 1  # Stripe may keep one waiting for most of a claim's time
     to: ClassVar[str] = "Google Analytics"
     _collector: Collector | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Self | None:
+    def of(cls, engine: Engine, settings: Settings) -> Self | None:
         """As configured; None where nothing is to be counted. Raises ConfigurationError where it cannot be as it is set."""
         if not is_configured(settings):
             return None
         Collector.of(settings)
-        return cls(settings)
+        return cls(engine, settings)
 
     def opened(self) -> AbstractContextManager[object]:
         self._collector = Collector.of(self.settings)
@@ -79,9 +83,11 @@ class Counting:
         for effect in effects:
             if stop.is_set():
                 return
-            yield self._send(effect)
+            if outcome := self._send(effect):
+                yield outcome
 
-    def _send(self, effect: Effect) -> Outcome:
+    def _send(self, effect: Effect) -> Outcome | None:
+        """None where the claim was lost before anything was sent: somebody else goes on with it."""
         assert self._collector is not None, "opened() comes first"
         asked = effect.payload
         if asked["at"] < self.clock() - OLDEST:
@@ -93,7 +99,13 @@ class Counting:
             body = request_body(client_id(asked["user_id"]), asked["event"], parameters, at)
             if wrong := next(problems(body), None):
                 return Outcome(effect, f"{wrong.path}: {wrong.what}", final=True)
+            if not self._still_held(effect):
+                return None
             self._collector.send(body)
         except AuraError as error:
             return Outcome(effect, error.message)
         return Outcome(effect)
+
+    def _still_held(self, effect: Effect) -> bool:
+        with writing(self.engine) as connection:
+            return queue.still_held(connection, effect)

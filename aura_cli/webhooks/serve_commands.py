@@ -200,7 +200,7 @@ def _deliverers(runtime: Runtime) -> list[Deliverer]:
     from aura_cli.webhooks.forwarding import Forwarding
     from aura_cli.webhooks.purchases import invoice_of
 
-    counting = Counting.of(runtime.settings)
+    counting = Counting.of(runtime.engine, runtime.settings)
     if counting and runtime.settings.stripe_mode:
         counting.invoice_of = partial(invoice_of, runtime.stripe)
     possible = (Forwarding.of(runtime.engine, runtime.settings), runtime.mailing, counting, runtime.notices)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from aura_cli.analytics.collecting import client_id
 from aura_cli.analytics.effects import KIND, Counting
@@ -107,7 +107,7 @@ def test_delivered_once_and_without_a_name(settle: Callable[[], World], google: 
     world.deliver(world.events)
     counting(world)
     expected = asked(world)
-    to_google = Counting(settings(google.env), clock=lambda: BEGAN)
+    to_google = Counting(world.books.engine, settings(google.env), clock=lambda: BEGAN)
     carrier = Carrier(world.books.engine, to_google)
     assert {one.state for one in carrier.once()} == {"done"}
     assert carrier.once() == []
@@ -164,7 +164,7 @@ def test_a_refund_of_an_invoice(settle: Callable[[], World], google: Property) -
             raise UnreachableError("Stripe is away")
         return known[payment]
 
-    carrier = Carrier(world.books.engine, Counting(settings(google.env), invoice_of))
+    carrier = Carrier(world.books.engine, Counting(world.books.engine, settings(google.env), invoice_of))
     assert {(one.key, one.state) for one in carrier.once()} == {("refund:ch_1:300", "pending"), ("refund:ch_2:400", "done")}
     known["pi_1"] = "in_9"
     with writing(world.books.engine) as connection:
@@ -197,7 +197,7 @@ def test_google_is_away(settle: Callable[[], World], google: Property) -> None:
     world.deliver(world.events)
     counting(world)
     google.faults.server_error = 1.0
-    to_google = Counting(settings(google.env), clock=lambda: BEGAN)
+    to_google = Counting(world.books.engine, settings(google.env), clock=lambda: BEGAN)
     tried = Carrier(world.books.engine, to_google).once()
     assert {one.state for one in tried} == {"pending"}
     assert "500" in (tried[0].error or "")
@@ -220,7 +220,7 @@ def test_what_is_old_is_not_counted(settle: Callable[[], World], google: Propert
     found = asked(world)
     assert "refund:ch_1:300" in found
     assert {one["at"] >= NOW - DAY for one in found.values()} == {True}
-    late = Carrier(world.books.engine, Counting(settings(google.env), clock=lambda: NOW + 4 * DAY)).once()
+    late = Carrier(world.books.engine, Counting(world.books.engine, settings(google.env), clock=lambda: NOW + 4 * DAY)).once()
     assert {(one.state, one.error) for one in late} == {("dead", "Google takes nothing that is older than 72 hours")}
     assert google.state.journal == []
 
@@ -231,16 +231,16 @@ def test_what_was_counted_is_forgotten_in_time(settle: Callable[[], World], goog
     customer = next(one.customer for one in PEOPLE.people if one.customer)
     put(world, refund(customer, 300))
     counting(world)
-    assert len(Carrier(world.books.engine, Counting(settings(google.env))).once()) == 1
+    assert len(Carrier(world.books.engine, Counting(world.books.engine, settings(google.env))).once()) == 1
     long_after = datetime.fromtimestamp(NOW + 100 * DAY, UTC)
     done = prune(world.books.engine, Old.than(long_after - timedelta(days=90), long_after), "operator")
     assert (done.effects, asked(world)) == (1, {})
 
 
-def test_not_configured() -> None:
+def test_not_configured(engine: Engine) -> None:
     """One setting alone counts nothing."""
-    assert Counting.of(settings({})) is None
-    assert Counting.of(settings({"NEXT_PUBLIC_GA_MEASUREMENT_ID": "G-SANDBOX000"})) is None
+    assert Counting.of(engine, settings({})) is None
+    assert Counting.of(engine, settings({"NEXT_PUBLIC_GA_MEASUREMENT_ID": "G-SANDBOX000"})) is None
 
 
 def test_the_program_counts(operated: Operated, google: Property) -> None:
