@@ -133,6 +133,7 @@ def reset(
             runtime.check_binding()
         elif keys:
             runtime.authorise(len(keys))
+            keys = sorted({*keys, *limits.keys(identifier, everywhere=everywhere)})  # a person thinks for longer than a window lasts
             deleted = limits.delete(keys)
             _note(runtime, "ratelimit.reset", identifier, {"counters": deleted})
     done = Reset(identifier, keys, deleted, dry_run)

@@ -1,5 +1,7 @@
 """`aura ratelimit`, as an operator types it."""
 
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +13,7 @@ from aura_cli.ratelimit.limits import RULES, Limit, Limits
 from tests.parts.migrated import engine_of
 from tests.parts.program import Aura, Completed
 from tests.parts.service import free_port
+from tests.parts.terminal import on_a_terminal
 from tests.parts.upstash import Upstash, answering, in_one_window, upstash
 
 WHO = "chat:203.0.113.7"
@@ -119,6 +122,28 @@ def test_production_is_asked_about(aura: Aura, redis: Upstash, env: dict[str, st
         assert limits.keys(WHO)
         assert aura("ratelimit", "reset", WHO, "--yes", env={**env, "AURA_ENV": "production"}).exit == 0
         assert not limits.keys(WHO)
+
+
+def test_what_begins_while_a_person_thinks(aura: Aura, redis: Upstash, env: dict[str, str]) -> None:
+    """Whoever agrees a window later has the counter forgotten that runs then, not only those that the question was about."""
+    running: list[str] = []
+    with Limits(redis.settings) as limits:
+
+        def agreed(shown: str) -> str:
+            seconds = RULES[Limit.GENERAL].window_s
+            time.sleep(seconds - time.time() % seconds + 0.05)
+            limits.check(Limit.GENERAL, WHO)
+            running.extend(limits.keys(WHO))
+            return "y\n"
+
+        for limit in Limit:
+            limits.check(limit, WHO)
+        command = [sys.executable, "-m", "aura_cli", "ratelimit", "reset", WHO]
+        about = {**aura.environment, **env, "AURA_ENV": "production"}
+        code, shown = on_a_terminal(command, about, aura.work, dialogue=[("Write to production? [y/N]", agreed)])
+        assert (code, limits.keys(WHO)) == (0, []), shown
+    assert running
+    assert not [key for key in running if key not in shown.splitlines()], shown
 
 
 @pytest.mark.parametrize("words", [("show", ""), ("try", WHO, "-c", "0"), ("reset", "two\nlines"), ("try", WHO, "--limit", "none")])
