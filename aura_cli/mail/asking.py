@@ -7,9 +7,10 @@ from hashlib import sha256
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from aura_cli.db.engine import upsert
+from aura_cli.db.shared import users
 from aura_cli.db.types import among, utc_now
 from aura_cli.mail.addresses import digest
 from aura_cli.mail.resend import MOST
@@ -103,13 +104,15 @@ def enqueue(connection: Connection, some: Sequence[tuple[str, str]], *, together
 def requeue(connection: Connection, ids: Iterable[str], states: Collection[str]) -> set[str]:
     """Let those of the mails that are in one of `states` now go out again as new requests; returns the keys of their outbox rows.
 
-    Two who ask at once make one request: who comes second finds them in another state, waiting or sent.
+    Two who ask at once make one request: who comes second finds them in another state, waiting or sent. One whose address was not known
+    takes its person's, if there is one now.
     """
     m = mails.c
     ended = select(m.id, m.key).where(among(m.id, ids), m.state.in_(states))
     rows = connection.execute(ended.order_by(m.created_at, m.id).with_for_update()).all()
     values = {"state": "queued", "state_at": utc_now(), "error": None, "resend_id": None, "sent_at": None, "first_try_at": None}
-    connection.execute(mails.update().where(among(m.id, [row.id for row in rows])).values(values))
+    address = func.coalesce(m.address, select(users.c.email).where(users.c.id == m.user_id).scalar_subquery())
+    connection.execute(mails.update().where(among(m.id, [row.id for row in rows])).values(values | {"address": address}))
     return set(enqueue(connection, [(row.id, row.key) for row in rows], together=len(rows) > 1, again=True).values())
 
 

@@ -60,6 +60,26 @@ def test_a_confirmation_that_handling_asked_for(office: Office) -> None:
     assert office.carry() == []
 
 
+def test_an_address_that_came_too_late(office: Office) -> None:
+    """Given up for want of one, it goes out when somebody asks for it after there is one; to the one that the row has, once it has one."""
+    office.people(1, email=None)
+    office.ask("subscription_confirmation:sub_1", CONFIRMATION)
+    with writing(office.engine) as connection:
+        connection.execute(update(outbox).values(attempts=ATTEMPTS - 1))
+    assert [one.state for one in office.carry()] == ["dead"]
+    assert (office.row.state, office.row.address) == ("failed", None)
+    assert office("retry", office.row.id).exit == 9
+    assert (office.row.state, office.row.error) == ("failed", "No mail address")
+    office.sql("UPDATE users SET email = 'person1@example.com'")
+    office.suppress("person1@example.com")
+    assert office("retry", office.row.id).exit == 9
+    office.sql("UPDATE users SET email = 'later@example.com'")
+    assert office("suppress", "person1@example.com", "--remove").exit == 0
+    assert office("retry", office.row.id).exit == 0
+    assert (office.row.state, office.row.address) == ("sent", "person1@example.com")
+    assert office.arrived() == {"person1@example.com": 1}
+
+
 def carried(office: Office, trouble: AuraError) -> Carried:
     """A worker's only delivery, while asking Stripe for a plan ends in `trouble`."""
 
