@@ -46,7 +46,7 @@ def masked(name: str, text: str) -> str:
 
 
 def _place(url: str) -> str:
-    """A database's address without user, password and parameters."""
+    """A database's address without user, password and parameters; nothing of one whose password may reach beyond its host's place."""
     if url.startswith("sqlite:"):
         return url
     try:
@@ -54,4 +54,5 @@ def _place(url: str) -> str:
         host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
     except ValueError:
         return MASK
-    return f"{parts.scheme}://{MASK}@{host}{port}{parts.path}" if parts.scheme and host else MASK
+    torn = "@" in parts.path + parts.query + parts.fragment  # `/`, `?` and `#` end what holds the password, wherever they stand
+    return f"{parts.scheme}://{MASK}@{host}{port}{parts.path}" if parts.scheme and host and not torn else MASK
