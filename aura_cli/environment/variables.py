@@ -7,8 +7,8 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from aura_cli.errors import ConfigurationError
-from aura_cli.mail.addresses import sender
-from aura_cli.settings import KNOWN, Secret, is_loopback
+from aura_cli.mail.addresses import is_address, sender
+from aura_cli.settings import KNOWN, Secret, is_loopback, leads_here
 from aura_cli.vault.keyring import problem
 
 Look = Callable[[str], str | None]  # a value → what is wrong with it, in words that follow its name; never the value itself
@@ -77,6 +77,24 @@ def _upstash(text: str) -> str | None:
     return address(text)
 
 
+def _recipients(text: str) -> str | None:
+    """Who is alerted: mail addresses and a chat's URLs, with commas between; such a URL is a credential, so none goes in the clear."""
+    told = [part.strip() for part in text.split(",") if part.strip()]
+    return next((wrong for to in told if (wrong := _recipient(to))), None if told else "names nobody")
+
+
+def _recipient(to: str) -> str | None:
+    if "://" not in to:
+        return None if is_address(to) else "has a part that is neither a mail address nor begins with https://"
+    try:
+        parts = urlsplit(to)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "has a part that is no address"
+    there = leads_here(to) or (parts.scheme == "https" and host)
+    return None if there else "has an address that does not begin with https:// and name a host"
+
+
 _NO_MAIL = "nothing is sent, with a warning"
 _NO_LIMITS = "nobody is limited"
 _NO_ANSWERS = "the chat gives canned answers"
@@ -120,6 +138,7 @@ OURS: Mapping[str, Look] = {  # of ours, and of services only we ask
     **{name: address for name, known in KNOWN.items() if known.credential and name.endswith(("_BASE", "_API_URL", "_BASE_URL"))},
     "AURA_ENV": shaped(r"development|staging|production|sandbox", "say development, staging or production"),
     "RESEND_WEBHOOK_SECRET": shaped(r"whsec_[\w+/=-]{8,}", "begin with whsec_", {"re_": "an API key"}),
+    "AURA_ALERT_TO": _recipients,
     "AURA_FORWARD_URL": address,
     "AURA_PUBLIC_URL": address,
 }

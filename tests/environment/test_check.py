@@ -73,6 +73,14 @@ def test_one_that_is_done_without(tmp_path: Path, name: str) -> None:
         ("AURA_STRIPE_WEBHOOK_SECRETS", "whsec_test_environment0001", "JSON object"),
         ("AURA_TRACES_SAMPLE_RATE", "200", "AURA_TRACES_SAMPLE_RATE"),
         ("STRIPE_API_BASE", "http://stripe.example.test", "http://"),
+        ("AURA_ALERT_TO", "ops.example.com", "mail address"),
+        ("AURA_ALERT_TO", "ops@example.com ada@example.com", "mail address"),
+        ("AURA_ALERT_TO", "ops@example.com, http://chat.example.test/canary", "https://"),
+        ("AURA_ALERT_TO", "ops@example.com,https:///canary", "name a host"),
+        ("AURA_ALERT_TO", "https://chat.example.test:port/canary", "no address"),
+        ("AURA_ALERT_TO", "http://localhost:port/canary", "no address"),
+        ("AURA_ALERT_TO", "ftp://127.0.0.1/canary", "https://"),
+        ("AURA_ALERT_TO", ",", "nobody"),
     ],
 )
 def test_a_value_that_cannot_be(tmp_path: Path, name: str, value: str, why: str) -> None:
@@ -80,8 +88,22 @@ def test_a_value_that_cannot_be(tmp_path: Path, name: str, value: str, why: str)
     wrong = found(tmp_path, **{name: value})
     assert [(who, state) for who, (state, _) in wrong.items()] == [(name, State.MALFORMED)]
     assert why in wrong[name][1]
-    if name not in ("AURA_BILLING_OWNER", "AURA_TRACES_SAMPLE_RATE"):
+    if name not in ("AURA_BILLING_OWNER", "AURA_TRACES_SAMPLE_RATE") and value != ",":
         assert value.strip() not in wrong[name][1]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ops@example.com",
+        "ops@example.com, https://chat.example.test/hook?key=canary ,",
+        "http://localhost:4010/hook",
+        "http://127.0.0.1/hook,http://[::1]:4010",
+    ],
+)
+def test_who_can_be_alerted(tmp_path: Path, value: str) -> None:
+    """Mail addresses and chats' URLs, in the clear on this machine alone."""
+    assert found(tmp_path, AURA_ALERT_TO=value) == {}
 
 
 @pytest.mark.parametrize(
