@@ -7,7 +7,8 @@ from pathlib import Path
 
 from aura_cli.settings import Settings
 
-SHORTEST, LARGEST = 8, 32 << 20  # characters of a secret worth looking for; bytes of a file worth looking into
+SHORTEST, LONG, LONGEST_WORD = 6, 8, 15  # characters: of what is looked for, of what is looked for inside of words, too, of what is one
+LARGEST = 32 << 20  # bytes of a file worth looking into
 _GIT_SECONDS = 30
 
 
@@ -47,11 +48,14 @@ def search(settings: Settings, cwd: Path) -> Search:
 
 def wanted(settings: Settings) -> dict[bytes, str]:
     """What to look for, with the name of the variable; parts of values too. A word that anybody would write is not looked for."""
-    return {
-        text.encode(errors="surrogatepass"): name
-        for name, text in settings.named_secrets()
-        if len(text) >= SHORTEST and not (text.isalpha() and text.islower())
-    }
+    return {text.encode(errors="surrogatepass"): name for name, text in settings.named_secrets() if _is_telling(text)}
+
+
+def _is_telling(text: str) -> bool:
+    """Whether a text stands nowhere by chance: no word in small letters, and where it is short no word or number at all."""
+    if len(text) < LONG:
+        return len(text) >= SHORTEST and not text.isalpha() and not text.isdigit()
+    return len(text) > LONGEST_WORD or not (text.isalpha() and text.islower())
 
 
 def _in_file(root: Path, name: str, secrets: dict[bytes, str]) -> Iterator[Exposed]:
@@ -65,8 +69,10 @@ def _in_file(root: Path, name: str, secrets: dict[bytes, str]) -> Iterator[Expos
     for secret, variable in secrets.items():
         place = content.find(secret)
         while place >= 0:
-            yield Exposed(variable, name, content.count(b"\n", 0, place) + 1)
-            place = content.find(secret, place + len(secret))
+            end = place + len(secret)
+            if len(secret) >= LONG or not (content[place - 1 : place].isalnum() or content[end : end + 1].isalnum()):
+                yield Exposed(variable, name, content.count(b"\n", 0, place) + 1)
+            place = content.find(secret, end)
 
 
 def _unignored(settings: Settings, root: Path, tracked: set[str]) -> Iterator[str]:

@@ -65,6 +65,29 @@ def test_wherever_and_however_they_stand_there(aura: Aura, repository: Path) -> 
         assert value == "staging" or value not in said.out
 
 
+@pytest.mark.parametrize(
+    ("password", "lines"),
+    [
+        ("hunter2", [1, 2]),  # short: not inside of words, as the name of a file or a digest would hold it
+        ("correcthorsebatterystaple", [1, 2, 3]),
+        ("qwmznxbcvlaksjdhf", [1, 2, 3]),
+        ("authentication", []),
+        ("secret", []),
+        ("Aurora", []),
+        ("123456", []),
+        ("ab-1", []),
+    ],
+)
+def test_short_passwords_and_words(aura: Aura, repository: Path, password: str, lines: list[int]) -> None:
+    """What nobody writes by chance is found, short or in small letters; a word, a short number and what is shorter still are not."""
+    (repository / ".env.staging.local").write_text(
+        dotenv_of({**COMPLETE, "DATABASE_URL": f"postgresql://aura:{password}@db.example.test/aura"})
+    )
+    (repository / "a.py").write_text(f'connect(password="{password}")\n{password}\nx{password}9 = 0\n')
+    git(repository, "add", ".")
+    assert checked(aura)["exposed"] == [{"name": "DATABASE_URL", "file": "a.py", "line": line} for line in lines]
+
+
 def test_a_file_that_is_one_step_from_being_tracked(aura: Aura, repository: Path) -> None:
     """Neither tracked nor ignored: `git add .` would take it in. Tracked: every secret in it is exposed."""
     (repository / ".gitignore").write_text("")
