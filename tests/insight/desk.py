@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import select
 
@@ -105,7 +106,7 @@ class Desk:
         """An invitation into the person's workspace, as the web app makes it: without a mail."""
         values = {
             "email": email,
-            "token": "f" * 64,
+            "token": uuid4().hex * 2,
             "expires_at": at + timedelta(days=7),
             "created_at": at,
             "workspace_owner_id": self.person.uuid,

@@ -29,6 +29,7 @@ def breaks(case: Case) -> Iterator[Break]:
 
 
 def _invitations(case: Case) -> Iterator[Break]:
+    """Those that still let somebody in: to send an expired one would open it again, and nobody asked for that."""
     t, m = team_invites.c, mails.c
     its = m.key.like(literal(f"{TEMPLATE}:") + cast(t.id, Text) + ":%")
     sent = select(m.id).where(its, m.state.not_in(UNSENT)).exists()
@@ -36,8 +37,8 @@ def _invitations(case: Case) -> Iterator[Break]:
     found = select(t.email, t.workspace_owner_id, users.c.email.label("owner"), t.created_at).join(
         users, users.c.id == t.workspace_owner_id
     )
-    waiting = found.where(involved, t.status == "pending", ~sent, t.created_at < case.now - _JUST_NOW).order_by(t.created_at).limit(5)
-    rows = case.connection.execute(waiting).all()
+    waiting = found.where(involved, t.status == "pending", t.expires_at > case.now, ~sent, t.created_at < case.now - _JUST_NOW)
+    rows = case.connection.execute(waiting.order_by(t.created_at).limit(5)).all()
     silent = among_these(case.connection, [row.email for row in rows])
     for email, workspace, owner, at in rows:
         if email.lower() not in silent:
