@@ -16,7 +16,7 @@ from aura_cli.db.shared import METADATA, integrations, team_invites, users
 from aura_cli.insight.explain import Explained, Means, explain
 from aura_cli.integrations.catalogue import load
 from aura_cli.integrations.tables import connections
-from aura_cli.sandbox.population import Person
+from aura_cli.sandbox.population import Contract, Person
 from aura_cli.sandbox.privy.users import user_object
 from aura_cli.settings import Settings
 from aura_cli.users.tables import privy_users
@@ -130,9 +130,9 @@ class Desk:
 
 
 @contextmanager
-def sat_down(aura: Aura, url: str, home: Path) -> Iterator[Desk]:
-    """Two people: the first pays since ten days and has bought tokens, the second has bought nothing."""
-    people = (person(1, contract("one"), top_ups=(top_up("one", age=5 * DAY),)), person(2, customer=None))
+def sat_down(aura: Aura, url: str, home: Path, bought: Contract | None = None) -> Iterator[Desk]:
+    """Two people: the first pays since ten days, or has `bought` that, and has bought tokens, the second has bought nothing."""
+    people = (person(1, bought or contract("one"), top_ups=(top_up("one", age=5 * DAY),)), person(2, customer=None))
     with opened(url, population(*people), home) as books, serving(Pages([user_object(one) for one in people])) as privy:
         Path(books.variables["AURA_PROVIDERS_DIR"]).mkdir(exist_ok=True)
         yield Desk(aura, books, privy, people)

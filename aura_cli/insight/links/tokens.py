@@ -1,7 +1,7 @@
 """Has everything that was paid for been granted?"""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
@@ -9,13 +9,16 @@ from aura_cli.db.shared import token_balances, token_top_ups
 from aura_cli.db.types import among
 from aura_cli.insight.case import Break, Case, command
 from aura_cli.subscriptions.booking import NO_ALLOCATION
+from aura_cli.subscriptions.keeping import Facts
 from aura_cli.subscriptions.planning import INVOICE_SETTLED_SECONDS, SETTLED_SECONDS
 from aura_cli.subscriptions.reconcile import SESSION_DAYS
 from aura_cli.subscriptions.stripe import time_of
 from aura_cli.subscriptions.tables import grants
+from aura_cli.users.departed import was_erased
 
 LINK = "tokens"
 _RENEWAL = "subscription_cycle"
+_FIRST_PERIOD = 3600  # seconds from a subscription's making within which its first period begins
 
 
 def breaks(case: Case) -> Iterator[Break]:
@@ -50,18 +53,25 @@ def _top_ups(case: Case, repair: str) -> Iterator[Break]:
         yield Break(LINK, f"{one.id} was paid, and its {one.tokens:,} tokens were never granted", fix)
 
 
-def _renewals(case: Case, repair: str, resets: dict[str, object]) -> Iterator[Break]:
+def _renewals(case: Case, repair: str, resets: dict[str, datetime | None]) -> Iterator[Break]:
+    """Of the subscriptions that a reconcile looks at, the newest renewal, where it was paid and not granted."""
     paid = [one for one in (case.stripe.invoices if case.stripe else ()) if one.status == "paid" and one.billing_reason == _RENEWAL]
     granted = _granted(case, [f"invoice:{one.id}" for one in paid])
-    for subscription in dict.fromkeys(one.subscription_id for one in paid):
-        newest = max((one for one in paid if one.subscription_id == subscription), key=lambda one: one.created)
-        row = case.rows.get(subscription or "")
-        reset = resets.get(row.user_id) if row else None
-        if row is None or row.user_id not in resets or f"invoice:{newest.id}" in granted:
+    gone = {one.id for one in case.subject.people if was_erased(one.privy_user_id)}
+    for facts in filter(_is_renewed, case.facts):
+        row = case.rows.get(facts.id)
+        newest = max((one for one in paid if one.subscription_id == facts.id), key=lambda one: one.created, default=None)
+        if newest is None or row is None or row.user_id not in resets.keys() - gone or f"invoice:{newest.id}" in granted:
             continue
-        at = time_of(newest.created)
-        if at < case.now - timedelta(seconds=INVOICE_SETTLED_SECONDS) and (reset is None or reset < at):  # type: ignore[operator]
+        at, reset = time_of(newest.created), resets[row.user_id]
+        behind = reset is None or reset < min(at, time_of(facts.period_start or 0))
+        if behind and at < case.now - timedelta(seconds=INVOICE_SETTLED_SECONDS):
             yield Break(LINK, f"The renewal {newest.id} was paid on {at:%Y-%m-%d}, and the balance was not reset since", repair)
+
+
+def _is_renewed(facts: Facts) -> bool:
+    """Active, in a later period than its first: `planning.renewal_candidates` asks for the same. What has ended is owed nothing more."""
+    return facts.status == "active" and (facts.period_start or 0) > facts.created + _FIRST_PERIOD
 
 
 def _granted(case: Case, causes: list[str]) -> set[str]:
