@@ -1,6 +1,5 @@
 """Each day's figures, kept once a day, because what they were yesterday stands nowhere else."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine, func, or_, select
@@ -74,11 +73,6 @@ def earlier(connection: Connection, now: datetime, days: int) -> dict[str, dict[
 def days_before(now: datetime, days: int) -> list[str]:
     """The last `days` days before today, the oldest first, as they are kept."""
     return [_day(now - timedelta(days=number)) for number in range(days, 0, -1)]
-
-
-def yesterday(kept: Mapping[str, Mapping[str, int]]) -> Mapping[str, int]:
-    """The figures of the newest day that was kept; none where nothing was."""
-    return kept[max(kept)] if kept else {}
 
 
 def _count(connection: Connection, statement: object) -> int:

@@ -125,16 +125,16 @@ def status(
 
 @dataclass(frozen=True)
 class _Levels:
-    """Figures as they are now and as they were kept on earlier days."""
+    """Figures as they are now and as they were kept on earlier `days`, yesterday last: what it lacks is compared with no other day."""
 
     now: Mapping[str, int]
     kept: Mapping[str, Mapping[str, int]]
     days: Sequence[str]
 
     def trend(self, name: str) -> Trend:
-        before = figures.yesterday(self.kept).get(name)
         number = self.now[name]
         series = [self.kept.get(day, {}).get(name) for day in self.days]
+        before = series[-1]
         return Trend(number, None if before is None else number - before, [*series, number])
 
 

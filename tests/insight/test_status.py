@@ -70,6 +70,19 @@ def test_numbers_and_how_they_moved(limitless: Desk) -> None:
     assert found["limits_note"].startswith("nothing is limited: ")
 
 
+def test_a_day_that_nobody_kept(small_desk: Desk) -> None:
+    """How it moved in a day is not known where yesterday's figures are not: older ones are in the bars alone."""
+    small_desk.more |= UNLIMITED
+    assert small_desk("subscriptions", "reconcile", small_desk.person.uuid).exit == 0
+    keep(small_desk.books.engine, 2, users=90, **{f"{figures.REVENUE}usd": 1})
+    found = small_desk("status", "--json").json
+    assert found["users"]["days"][-3:] == [90, None, 2]
+    assert (found["users"]["change"], found["revenue"][0]["monthly"]["change"]) == (None, None)
+    (line,) = [line for line in small_desk("status").out.splitlines() if line.startswith("Users")]
+    assert line.split()[:2] == ["Users", "2"]
+    assert not line[29:40].strip()
+
+
 def test_figures_are_kept_once_a_day(limitless: Desk) -> None:
     """By the first look of the day; -n keeps none; those of over a year ago go."""
     engine = limitless.books.engine
