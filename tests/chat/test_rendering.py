@@ -106,7 +106,7 @@ def test_growing_ends_as_written_at_once(seed: int) -> None:
 
 @given(st.lists(st.sampled_from(PARTS), max_size=40).map("".join), st.integers(0, 99))
 def test_no_text_breaks_it(text: str, seed: int) -> None:
-    """Whatever a model writes, no line is longer than the window, the cursor stays where it can go, no word is lost but a fence's language."""
+    """Whatever a model writes: no line too long, the cursor where it can go, no word lost but a fence's language."""
     screen = shown(text, seed, rows=10)
     assert re.sub("```.*", "", text).count("word ") <= screen.text.count("word")
 
