@@ -53,12 +53,14 @@ def _pending(*, due: bool) -> ColumnElement[bool]:
 
 
 def make_due(engine: Engine, ids: Sequence[str] | None = None) -> None:
-    """Let waiting mails (all without `ids`) be tried now and not when it is their turn."""
+    """Let waiting mails (all without `ids`, also those that nothing carries) be tried now and not when it is their turn."""
     o = outbox.c
     mine = (o.kind == MAIL) & (o.state == "pending")
     if ids is not None:
         mine &= o.key.in_(select(mails.c.effect).where(among(mails.c.id, ids)))
+    stranded = waiting(engine) if ids is None else []
     with writing(engine) as connection:
+        asking.requeue(connection, stranded, ())
         connection.execute(outbox.update().where(mine).values(next_try_at=utc_now()))
 
 

@@ -16,6 +16,7 @@ from aura_cli.mail.addresses import digest
 from aura_cli.mail.resend import MOST
 from aura_cli.mail.tables import mails
 from aura_cli.outbox import queue
+from aura_cli.outbox.tables import outbox
 
 MAIL = "mail"  # the kind of effect in the outbox
 _CHUNK = 1_000
@@ -84,31 +85,35 @@ def ask(
 def enqueue(connection: Connection, some: Sequence[tuple[str, str]], *, together: bool, again: bool = False) -> dict[str, str]:
     """Put mails (id, key) into the outbox: one row each, or one for up to a hundred; returns the outbox row's key by mail.
 
-    An outbox row's key is what Resend tells a repetition by, so mails that are to go out `again` get another.
+    An outbox row's key is what Resend tells a repetition by, so mails that are to go out `again` get another; so do those whose key an
+    outbox row has that outlived its mail.
     """
-    payloads: dict[str, dict[str, Any]] = {}
-    effects: dict[str, str] = {}
+    named: dict[str, list[str]] = {}
     for some_of_them in chunks(some, MOST if together else 1):
         ids = [identifier for identifier, _ in some_of_them]
         keys = [key for _, key in some_of_them]
         effect = keys[0] if len(keys) == 1 else f"batch:{sha256(chr(10).join(keys).encode()).hexdigest()[:40]}"
-        effect += f"#{uuid4().hex[:8]}" if again else ""
-        payloads[effect] = {"mails": ids}
-        effects |= dict.fromkeys(ids, effect)
-    queue.enqueue_all(connection, MAIL, payloads)
-    for effect, payload in payloads.items():
-        connection.execute(mails.update().where(among(mails.c.id, payload["mails"])).values(effect=effect))
-    return effects
+        named[effect] = ids
+    o = outbox.c
+    taken = named if again else set(connection.execute(select(o.key).where(o.kind == MAIL, among(o.key, named))).scalars())
+    fresh = {f"{effect}#{uuid4().hex[:8]}" if effect in taken else effect: ids for effect, ids in named.items()}
+    queue.enqueue_all(connection, MAIL, {effect: {"mails": ids} for effect, ids in fresh.items()})
+    for effect, ids in fresh.items():
+        connection.execute(mails.update().where(among(mails.c.id, ids)).values(effect=effect))
+    return {identifier: effect for effect, ids in fresh.items() for identifier in ids}
 
 
 def requeue(connection: Connection, ids: Iterable[str], states: Collection[str]) -> set[str]:
     """Let those of the mails that are in one of `states` now go out again as new requests; returns the keys of their outbox rows.
 
-    Two who ask at once make one request: who comes second finds them in another state, waiting or sent. One whose address was not known
-    takes its person's, if there is one now.
+    Likewise those that wait and that no outbox row carries any more. Two who ask at once make one request: who comes second finds them in
+    another state, waiting or sent, or with another outbox row. One whose address was not known takes its person's, if there is one now.
     """
-    m = mails.c
-    ended = select(m.id, m.key).where(among(m.id, ids), m.state.in_(states))
+    m, o, ids = mails.c, outbox.c, list(ids)
+    carried = select(o.id).where(o.kind == MAIL, o.key == m.effect, o.state.in_(("pending", "sending"))).exists()
+    over = connection.execute(select(m.effect).where(among(m.id, ids), m.state == "queued", ~carried)).scalars().all()
+    stranded = (m.state == "queued") & among(m.effect, over)
+    ended = select(m.id, m.key).where(among(m.id, ids), m.state.in_(states) | stranded)
     rows = connection.execute(ended.order_by(m.created_at, m.id).with_for_update()).all()
     values = {"state": "queued", "state_at": utc_now(), "error": None, "resend_id": None, "sent_at": None, "first_try_at": None}
     address = func.coalesce(m.address, select(users.c.email).where(users.c.id == m.user_id).scalar_subquery())

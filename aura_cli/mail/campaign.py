@@ -104,7 +104,7 @@ def ask(
     batch = f"{template.name}-{now:%Y%m%dT%H%M%SZ}-{token_hex(2)}" if together else None
     with writing(engine) as connection:
         asked = asking.ask(connection, some, batch=batch, state="queued" if configured else "not_configured")
-        if configured and (resumed := [one.id for one in asked if one.state in _RESUMED]):
+        if configured and (resumed := [one.id for one in asked if not one.is_new and one.state in ("queued", *_RESUMED)]):
             asking.requeue(connection, resumed, _RESUMED)
         if new := [one for one in asked if one.is_new]:
             about = batch or new[0].id

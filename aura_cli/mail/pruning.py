@@ -1,13 +1,13 @@
 """What is old and settled leaves: mails with their outbox rows and what Resend told of them, chunk by chunk.
 
 With a mail's row goes the knowledge that it was sent: the same, asked for again, would go out again. So nothing younger than a month is
-forgotten, and never an address that gets no mail.
+forgotten, and never an address that gets no mail. No outbox row outlives its mail.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Engine, func, select
+from sqlalchemy import ColumnElement, Engine, func, or_, select
 
 from aura_cli.audit.log import record
 from aura_cli.db.engine import reading, writing
@@ -23,7 +23,7 @@ YOUNGEST = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Pruned:
-    """What is gone, or would be with `applied` false: mails asked for before `before`, outbox rows, and events that Resend told."""
+    """What is gone, or would be with `applied` false: mails asked for and settled before `before`, outbox rows, and Resend's events."""
 
     before: datetime
     mails: int
@@ -36,8 +36,10 @@ def prune(engine: Engine, before: datetime, now: datetime, operator: str, *, app
     """Forget what is older. Raises UsageError for a moment that is too young."""
     if before > now - YOUNGEST:
         raise UsageError("That is too young: a mail that is forgotten could go out a second time", "Take 30d or more")
-    old = (mails.c.created_at < before) & (mails.c.state != "queued")
-    settled = (outbox.c.kind == MAIL) & (outbox.c.done_at < before)
+    m, o = mails.c, outbox.c
+    in_use = select(o.id).where(o.kind == MAIL, o.key == m.effect, or_(o.done_at.is_(None), o.done_at >= before)).exists()
+    old = (m.created_at < before) & (m.state != "queued") & ~in_use
+    settled = (o.kind == MAIL) & (o.done_at < before)
     told = resend_events.c.received_at < before
     if not apply:
         with reading(engine) as connection:
@@ -46,11 +48,12 @@ def prune(engine: Engine, before: datetime, now: datetime, operator: str, *, app
                 for table, rule in ((mails, old), (outbox, settled), (resend_events, told))
             )
         return Pruned(before, old_mails, effects, events, applied=False)
+    with writing(engine) as connection:  # first: who dies after it leaves mails without outbox rows, which are none the worse
+        effects = connection.execute(outbox.delete().where(settled)).rowcount
     gone = 0
     while number := _chunk(engine, old):
         gone += number
     with writing(engine) as connection:
-        effects = connection.execute(outbox.delete().where(settled)).rowcount
         events = connection.execute(resend_events.delete().where(told)).rowcount
         if gone or effects or events:
             record(connection, operator, "email.prune", before.isoformat(), details={"mails": gone, "effects": effects, "events": events})
@@ -59,6 +62,7 @@ def prune(engine: Engine, before: datetime, now: datetime, operator: str, *, app
 
 def _chunk(engine: Engine, old: ColumnElement[bool]) -> int:
     with writing(engine) as connection:
-        ids = list(connection.execute(select(mails.c.id).where(old).order_by(mails.c.created_at).limit(CHUNK)).scalars())
+        chosen = select(mails.c.id).where(old).order_by(mails.c.created_at).limit(CHUNK).with_for_update(skip_locked=True)
+        ids = list(connection.execute(chosen).scalars())
         gone: int = connection.execute(mails.delete().where(among(mails.c.id, ids))).rowcount if ids else 0
     return gone
