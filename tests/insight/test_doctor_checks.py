@@ -140,10 +140,11 @@ def test_the_versions_of_the_api(well: Stack) -> None:
     """The account's and ours are told; an endpoint that gets payloads of an old shape is worth a look."""
     told = [one.detail for one in well.examine(System.STRIPE).findings]
     assert "API version 2026-10-28.endive, as ours" in told
-    old = well.listens(url="http://127.0.0.1:9/other/path", api_version="2024-06-20")
+    (ours,) = [one["id"] for one in well.stripe("GET", "/v1/webhook_endpoints")["data"]]
+    well.listens(url="http://127.0.0.1:9/other/path", api_version="2024-06-20")
     assert well.told(System.STRIPE) == []  # somebody else's
-    (ours,) = [one["id"] for one in well.stripe("GET", "/v1/webhook_endpoints")["data"] if one["id"] != old]
     well.stripe("DELETE", f"/v1/webhook_endpoints/{ours}")
+    well.listens(api_version="2024-06-20")
     ((state, detail, _),) = well.told(System.STRIPE)
     assert (state, "gets API version 2024-06-20, the shape of before 2025-03-31" in detail) == (State.WARN, True)
 

@@ -24,6 +24,7 @@ from aura_cli.webhooks.events import handled
 
 KEYS = PAGES[System.STRIPE].keys
 PATH = "/api/webhooks/stripe"  # the web app's, and ours
+ADDRESSES = ("AURA_PUBLIC_URL", "NEXT_PUBLIC_APP_URL")  # the listener's, and the web app's
 BASIL = "2025-03-31"  # from then on periods stand on the items, and an invoice's subscription under its parent
 _VERSION, _ENABLED = "Stripe-Version", "enabled"
 
@@ -46,7 +47,7 @@ def check(about: Surroundings) -> Iterator[Finding]:
         except ConfigurationError as error:  # a restricted key may be good for everything else
             yield warn("endpoint", error.message, KEYS)
         else:
-            yield from _endpoints(settings, endpoints)
+            yield from _endpoints(about, endpoints)
             yield from _two_owners(about, endpoints)
     yield from _bound(about, owner)
 
@@ -85,23 +86,56 @@ def _versions(account_version: str) -> Finding:
     return ok("version", f"API version of the account {account_version or 'unknown'}, ours {API_VERSION}")
 
 
-def _endpoints(settings: Settings, endpoints: Sequence[Endpoint]) -> Iterator[Finding]:
-    """One endpoint that gets everything is enough; others may be old ones, or somebody else's."""
-    ours = [one for one in endpoints if urlsplit(one.url).path == PATH] or endpoints
-    enabled = [one for one in ours if one.status == _ENABLED]
-    whole = [one for one in enabled if "missing" not in one.events]
+def _endpoints(about: Surroundings, endpoints: Sequence[Endpoint]) -> Iterator[Finding]:
+    """One endpoint of ours that gets everything is enough; others may be old ones, or somebody else's.
+
+    Ours are those with our path, at the address of the web app or the listener where one of them is there.
+    """
+    ours = [one for one in endpoints if urlsplit(one.url).path.endswith(PATH)]
+    listener, app = (urlsplit(about.settings.get(name) or "").netloc for name in ADDRESSES)
+    here = [one for one in ours if urlsplit(one.url).netloc in {listener, app} - {""}]
+    judged = sorted(here, key=lambda one: urlsplit(one.url).netloc != listener) or ours  # what is to be mended is the listener's first
+    enabled = [one for one in judged if one.status == _ENABLED]
+    whole = [one for one in enabled if _is_whole(one)]
     if not ours:
-        base = settings.get("AURA_PUBLIC_URL") or settings.get("NEXT_PUBLIC_APP_URL") or "https://HOST"
-        create = f"aura webhooks endpoints create {quote(base + PATH)}"
-        live = settings.stripe_mode == "live"
-        yield fail("endpoint", "Stripe has no webhook endpoint", create) if live else absent("endpoint", "a webhook endpoint", create)
+        yield _none_of_ours(about.settings, [one.url for one in endpoints if one.status == _ENABLED])
     elif whole:
         yield ok("endpoint", f"events go to {whole[0].url} in {whole[0].api_version or 'that of the account'}")
         yield from filter(None, map(_old_shape, whole))
+    elif (others := [one for one in ours if _is_whole(one)]) and not _belong(about, here, listener):
+        what = f"events go to {others[0].url}, and not to {here[0].url}: AURA_PUBLIC_URL has to say whether that is ours"
+        yield warn("endpoint", what, "aura webhooks endpoints list")
     elif enabled:
         yield fail("endpoint", f"{enabled[0].url}: {enabled[0].events} of the events that are handled", _enable(enabled[0]))
     else:
-        yield fail("endpoint", f"{ours[0].url} is {ours[0].status}: Stripe sends nothing", _enable(ours[0]))
+        yield fail("endpoint", f"{judged[0].url} is {judged[0].status}: Stripe sends nothing there", _enable(judged[0]))
+
+
+def _is_whole(endpoint: Endpoint) -> bool:
+    return endpoint.status == _ENABLED and "missing" not in endpoint.events
+
+
+def _none_of_ours(settings: Settings, heard: Sequence[str]) -> Finding:
+    """`heard`: where events go instead; somebody may pass them on from there."""
+    base = next(filter(None, map(settings.get, ADDRESSES)), "https://HOST")
+    create = f"aura webhooks endpoints create {quote(base + PATH)}"
+    if heard:
+        return warn("endpoint", f"no endpoint of ours, {PATH}; events go to {', '.join(heard[:3])}", create)
+    if settings.stripe_mode == "live":
+        return fail("endpoint", "Stripe has no webhook endpoint", create)
+    return absent("endpoint", "a webhook endpoint", create)
+
+
+def _belong(about: Surroundings, here: Sequence[Endpoint], listener: str) -> bool:
+    """Are these sure to be meant to get events? The web app's are not where aura grants: it is to hear of nothing."""
+    return any(urlsplit(one.url).netloc == listener for one in here) or _reigning(about) is Owner.WEB
+
+
+def _reigning(about: Surroundings) -> Owner | None:
+    """Who grants balances; None where the database does not say."""
+    with suppress(Unseen), reading(about.database.ready()) as connection:
+        return reigns(connection).since[-1][1]
+    return None
 
 
 def _enable(endpoint: Endpoint) -> str:
@@ -124,10 +158,9 @@ def _two_owners(about: Surroundings, endpoints: Sequence[Endpoint]) -> Iterator[
     theirs = [one for one in hearing if urlsplit(one.url).netloc == app]
     if not theirs or len(theirs) == len(hearing):
         return
-    with suppress(Unseen), reading(about.database.ready()) as connection:
-        if reigns(connection).since[-1][1] is Owner.AURA:
-            what = f"balances are granted here, and the web app still gets events at {theirs[0].url}: it grants them again"
-            yield fail("owner", what, f"aura webhooks endpoints disable {theirs[0].id}")
+    if _reigning(about) is Owner.AURA:
+        what = f"balances are granted here, and the web app still gets events at {theirs[0].url}: it grants them again"
+        yield fail("owner", what, f"aura webhooks endpoints disable {theirs[0].id}")
 
 
 def _bound(about: Surroundings, owner: str) -> Iterator[Finding]:
