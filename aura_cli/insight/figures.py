@@ -14,21 +14,22 @@ from aura_cli.subscriptions.views import stats
 
 KEPT_DAYS = 400
 REVENUE = "revenue:"  # and the currency
+UNSEEN = "unseen"  # how many subscriptions the revenue is without: they were never seen at Stripe
 
 
 def measure(connection: Connection) -> dict[str, int]:
-    """The figures as they are now, by name; revenue in each currency's smallest unit a month, where all that is paid for is known."""
+    """The figures as they are now, by name; revenue in each currency's smallest unit a month, of what was seen at Stripe."""
     now = _now(connection)
     s, b, c = subscriptions.c, token_balances.c, connections.c
     entitling = or_(s.status == "active", (s.status == "trialing") & (s.trial_end > now))
     held, used = connection.execute(select(func.sum(b.balance), func.sum(b.total_used))).one()
     broken = select(func.count()).select_from(connections).join(integrations, integrations.c.id == c.integration_id)
     known = stats(connection, now)
-    revenue = {} if known.unseen else {f"{REVENUE}{one.currency}": one.monthly for one in known.revenue}  # half of it is none
     return {
         "users": _count(connection, select(func.count()).select_from(users)),
         "subscriptions": _count(connection, select(func.count()).select_from(subscriptions).where(entitling)),
-        **revenue,
+        **{f"{REVENUE}{one.currency}": one.monthly for one in known.revenue},
+        UNSEEN: known.unseen,
         "tokens_left": int(held or 0),
         "tokens_used": int(used or 0),
         "connections": _count(connection, select(func.count()).select_from(integrations)),
@@ -42,7 +43,9 @@ def keep(connection: Connection) -> bool:
     d, today = daily_figures.c, _day(now)
     if connection.execute(select(d.day).where(d.day == today).limit(1)).first():
         return False
-    rows = [{"day": today, "name": name, "value": value} for name, value in measure(connection).items()]
+    found = measure(connection)
+    half = bool(found.pop(UNSEEN))  # to compare with half a revenue would mislead for two weeks
+    rows = [{"day": today, "name": name, "value": value} for name, value in found.items() if not (half and name.startswith(REVENUE))]
     connection.execute(upsert(connection, daily_figures).values(rows).on_conflict_do_nothing(index_elements=["day", "name"]))
     connection.execute(daily_figures.delete().where(d.day < _day(now - timedelta(days=KEPT_DAYS))))
     return True

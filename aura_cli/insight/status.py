@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection, case, func, select
 from aura_cli.db.shared import subscriptions, users
 from aura_cli.db.types import time_text, utc_now
 from aura_cli.insight import figures
-from aura_cli.insight.figures import REVENUE
+from aura_cli.insight.figures import REVENUE, UNSEEN
 from aura_cli.mail.story import UNSENT
 from aura_cli.mail.tables import mails
 from aura_cli.ratelimit.pressure import Pressure
@@ -63,6 +63,7 @@ class Attention:
 class Status:
     """Everything. `signed_up`, `webhooks` and `mails` count the last 24 hours, and each of the last 14 days (UTC).
 
+    `unseen`: subscriptions that were never seen at Stripe; what they bring is not in `revenue`, which then is compared with no day.
     `events_open` are webhook events that are not done, by state; `mails_unsent` those of the last 24 hours that did not go out.
     """
 
@@ -73,6 +74,7 @@ class Status:
     subscriptions: Trend
     by_status: dict[str, int]
     revenue: list[Money]
+    unseen: int
     webhooks: Trend
     events_open: dict[str, int]
     lag_seconds: float
@@ -105,7 +107,8 @@ def status(
         signed_up=_flow(connection, users.c.created_at, now),
         subscriptions=level.trend("subscriptions"),
         by_status=dict(connection.execute(by_status).all()),
-        revenue=[Money(name.removeprefix(REVENUE), level.trend(name)) for name in level.now if name.startswith(REVENUE)],
+        revenue=[Money(name.removeprefix(REVENUE), level.money(name)) for name in level.now if name.startswith(REVENUE)],
+        unseen=level.now[UNSEEN],
         webhooks=_flow(connection, webhook_events.c.received_at, now),
         events_open={state: number for state, number in inbox.states.items() if number},
         lag_seconds=inbox.lag,
@@ -136,6 +139,10 @@ class _Levels:
         series = [self.kept.get(day, {}).get(name) for day in self.days]
         before = series[-1]
         return Trend(number, None if before is None else number - before, [*series, number])
+
+    def money(self, name: str) -> Trend:
+        found = self.trend(name)
+        return replace(found, change=None) if self.now[UNSEEN] else found
 
 
 def _flow(connection: Connection, column: Column[Any], now: datetime) -> Trend:
@@ -192,7 +199,7 @@ def _rows(found: Status) -> Iterator[tuple[str, str, str, str]]:
     yield _counts("Users", found.users)
     yield _counts("Signed up, 24 h", found.signed_up)
     yield _counts("Subscriptions", found.subscriptions, _listed(unpaid))
-    yield from (_revenue(one) for one in found.revenue[:2])
+    yield from (_revenue(one, f"without {found.unseen:,} never seen" if found.unseen else "") for one in found.revenue[:2])
     if not found.revenue:
         yield "MRR", "?", "", "aura subscriptions reconcile"
     yield _counts("Webhooks, 24 h", found.webhooks, _listed(found.events_open))
@@ -206,10 +213,10 @@ def _counts(name: str, trend: Trend, note: str = "") -> tuple[str, str, str, str
     return name, compact(trend.now), _moved(trend.change), f"{spark(trend.days)}  {note}"
 
 
-def _revenue(one: Money) -> tuple[str, str, str, str]:
+def _revenue(one: Money, note: str) -> tuple[str, str, str, str]:
     trend = one.monthly
     moved = "" if trend.change is None else f"{'+' if trend.change >= 0 else '-'}{Revenue(one.currency, abs(trend.change), 0).shown}"
-    return f"MRR {one.currency.upper()}", Revenue(one.currency, trend.now, 0).shown, moved, spark(trend.days)
+    return f"MRR {one.currency.upper()}", Revenue(one.currency, trend.now, 0).shown, moved, f"{spark(trend.days)}  {note}"
 
 
 def _jobs(found: Status) -> str:

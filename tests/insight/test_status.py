@@ -186,14 +186,22 @@ def test_large_numbers(number: int, shown: str) -> None:
     assert compact(number) == shown
 
 
-def test_half_a_revenue_is_none(limitless: Desk) -> None:
-    """As long as something paid for was never looked at in Stripe no sum is told, and none is kept for tomorrow."""
+def test_half_a_revenue(limitless: Desk) -> None:
+    """Where something paid for was never seen at Stripe the sum says without how many, is compared with none, and not kept for tomorrow."""
     desk = limitless
     assert desk("subscriptions", "reconcile", desk.person.uuid).exit == 0
     with writing(desk.books.engine) as connection:
         unseen = {"user_id": desk.person.uuid, "stripe_subscription_id": "sub_unseen", "status": "active"}
         connection.execute(subscriptions.insert().values(unseen))
-    assert desk("status", "--json").json["revenue"] == []
+    keep(desk.books.engine, 1, **{f"{figures.REVENUE}usd": 5000})
+    found = desk("status", "--json").json
+    (money,) = [one["monthly"] for one in found["revenue"]]
+    assert (money["now"], money["change"], found["unseen"]) == (2900, None, 1)
+    (line,) = [line for line in desk("status").out.splitlines() if line.startswith("MRR")]
+    assert (line.split()[:3], line.endswith("  without 1 never seen"), len(line) <= 80) == (["MRR", "USD", "29.00"], True, True)
+    names = {name for when, name in kept(desk.books.engine) if when == day(0)}
+    assert "users" in names
+    assert not {f"{figures.REVENUE}usd", figures.UNSEEN} & names
     assert desk("subscriptions", "stats", "--json").json["unseen"] == 1
 
 
