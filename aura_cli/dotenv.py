@@ -5,7 +5,7 @@ value therefore means the same to both programs, to the byte; the contract test 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 _SPACE = r"[\t-\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]"  # JavaScript's \s, byte order mark included
 _ENTRY = re.compile(
@@ -25,8 +25,16 @@ _MOST_REFERENCES = 1_000
 
 def parse(text: str) -> dict[str, str]:
     """Names and values of one file's `text`, in its order, unexpanded; lines that are no entry are passed over."""
+    return {name: value for name, value, _ in entries(text)}
+
+
+def entries(text: str) -> Iterator[tuple[str, str, int]]:
+    """The same, entries that a later one hides as well: name, value, and the line (from 1) in which the value begins."""
     plain = text.replace("\r\n", "\n").replace("\r", "\n")
-    return {entry["name"]: _value(entry["value"] or "") for entry in _ENTRY.finditer(plain)}
+    for entry in _ENTRY.finditer(plain):
+        value = entry["value"] or ""
+        begin = entry.end("name") if not value else entry.end("value") - len(value.lstrip())
+        yield entry["name"], _value(value), plain.count("\n", 0, begin) + 1
 
 
 def expand(values: Mapping[str, str], outer: Mapping[str, str]) -> dict[str, str]:

@@ -233,9 +233,7 @@ class Settings:
         for name, setting in self.values.items():
             if is_secret(name):
                 yield name, setting.text
-                yield from ((name, part) for part in _parts(name, setting.text))
-            elif name == "AURA_ALERT_TO":  # whoever knows a chat's address may post there
-                yield from ((name, part.strip()) for part in setting.text.split(",") if "://" in part)
+            yield from ((name, part) for part in secret_parts(name, setting.text))
 
     @property
     def environment(self) -> str | None:
@@ -274,10 +272,13 @@ def _is_setting(name: str) -> bool:
     return name in KNOWN or _is_provider_credential(name)
 
 
-def _parts(name: str, text: str) -> Iterator[str]:
+def secret_parts(name: str, text: str) -> Iterator[str]:
+    """What in a value is a secret by itself: the database's password (as it stands there, and decoded), labelled keys, chats' URLs."""
     if name == "DATABASE_URL" and (password := re.search(r"://[^/:@]*:(.*)@", text)):
         yield from {password[1], unquote(password[1])}
-    elif text.startswith("{"):
+    elif name == "AURA_ALERT_TO":  # whoever knows a chat's address may post there
+        yield from (part.strip() for part in text.split(",") if "://" in part)
+    elif is_secret(name) and text.startswith("{"):
         yield from re.findall(r':\s*"([^"\\]+)"', text)
 
 

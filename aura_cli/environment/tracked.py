@@ -1,10 +1,14 @@
-"""Secrets in files that git tracks: by their values, so that it does not matter under which name they stand there, or under any."""
+"""Secrets in files that git tracks: by their values, so that it does not matter under which name they stand there, or under any.
+
+In files of settings by their names as well: what is hidden by a stronger file, or is another environment's, has no value here.
+"""
 
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from aura_cli.environment.declared import declared, is_file_of_settings
 from aura_cli.settings import Settings
 
 SHORTEST, LONG, LONGEST_WORD = 6, 8, 15  # characters: of what is looked for, of what is looked for inside of words, too, of what is one
@@ -66,6 +70,8 @@ def _in_file(root: Path, name: str, secrets: dict[bytes, str]) -> Iterator[Expos
         content = path.read_bytes()
     except OSError:
         return
+    if is_file_of_settings(name):
+        yield from (Exposed(variable, name, line) for variable, line in declared(name, content.decode(errors="replace")))
     for secret, variable in secrets.items():
         place = content.find(secret)
         while place >= 0:

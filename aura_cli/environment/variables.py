@@ -144,10 +144,16 @@ OURS: Mapping[str, Look] = {  # of ours, and of services only we ask
 }
 _LINES = ("PRIVY_VERIFICATION_KEY", "AURA_STRIPE_WEBHOOK_SECRETS", "AURA_RETIRED_ENCRYPTION_KEYS")  # PEM and JSON, of several lines
 _PLACEHOLDER = re.compile(
-    r"(?:your|my|the|insert|replace|change|enter|put)[-_ ]?\w*[-_ ](?:key|secret|token|id|url|here|me|this|value)\b.*"
-    r"|change-?me|todo|tbd|none|null|undefined|x{3,}|\*{3,}|\.{3,}|<.*>|\[.*\]|\{\{.*\}\}",
+    r"(?:[srp]k_(?:live|test)_|sk-(?:or-|proj-)?|whsec_|re_)?"
+    r"(?:your[-_ ].*|(?:your|my|the|insert|replace|change|enter|put)[-_ ]?\w*[-_ ](?:key|secret|token|id|url|here|me|this|value)\b.*"
+    r"|change-?me|todo|tbd|none|null|undefined|x{3,}|\*{3,}|\.{3,}|…|<.*>|\[.*\]|\{\{.*\}\})",
     re.IGNORECASE,
 )
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text stands for a value that somebody is to put there, with or without the beginning that such a value has."""
+    return bool(_PLACEHOLDER.fullmatch(text))
 
 
 def wrong_with(name: str, text: str) -> str | None:
@@ -158,7 +164,7 @@ def wrong_with(name: str, text: str) -> str | None:
         return "has white space around it"
     if len(text) > 1 and text[0] in "\"'`" and text[-1] == text[0]:
         return "has quotes around it, which are taken as part of it"
-    if _PLACEHOLDER.fullmatch(text):
+    if is_placeholder(text):
         return "is a placeholder"
     if not text.isprintable():
         return "holds a line break or another character that nobody sees"
