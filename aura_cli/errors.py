@@ -51,7 +51,7 @@ class ConfigurationError(AuraError):
 class AccessRefused(ConfigurationError):
     """A service took the credentials for nothing, or not for this (`status` 401, 403). `body` is what it said, as it came."""
 
-    def __init__(self, message: str, hint: str = "", *, status: int, body: bytes = b"") -> None:
+    def __init__(self, message: str, hint: str = "", *, status: int = 0, body: bytes = b"") -> None:
         super().__init__(message, hint)
         self.status = status
         self.body = body

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from aura_cli.errors import AuraError, ConfigurationError, NotFoundError, ServiceError, UnreachableError
+from aura_cli.errors import AccessRefused, AuraError, ConfigurationError, NotFoundError, ServiceError, UnreachableError
 from aura_cli.transport import ATTEMPTS, Rate, Service, authorities
 from tests.parts.service import free_port
 
@@ -127,7 +127,7 @@ def test_a_write_is_not_repeated(trouble: int) -> None:
         assert example.call("POST", "/x", json={"a": 1}, repeatable=True) == b"{}"
 
 
-FINAL = [(401, ConfigurationError), (403, ConfigurationError), (404, NotFoundError), (400, ServiceError), (402, ServiceError)]
+FINAL = [(401, AccessRefused), (403, AccessRefused), (404, NotFoundError), (400, ServiceError), (402, ServiceError)]
 
 
 @pytest.mark.parametrize(("status", "kind"), FINAL)

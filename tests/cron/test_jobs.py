@@ -103,7 +103,7 @@ def test_refresh_tokens_renews(aura: Aura, database_url: str, engine: Engine) ->
 
 def connected(world: World) -> None:
     """One connection that has run out."""
-    waiting = world.waiting("gitlab", "--no-browser")
+    waiting = world.waiting("gitlab", "--no-browser", "--port", str(free_port()))
     visit(consent(waiting.url))
     assert waiting.end().exit == 0
     with writing(world.engine) as connection:
