@@ -87,6 +87,8 @@ def in_one_window(seconds: int, experiment: Callable[[str], T]) -> T:
 @contextmanager
 def answering(answer: bytes, *, slowly: float = 0) -> Iterator[str]:
     """A server that answers anything with these bytes, one after the other with `slowly` seconds between, and then says no more."""
+    if answer.startswith(b"HTTP/"):  # or the next request might take this connection before it is known to be over
+        answer = answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         done = threading.Event()
 
