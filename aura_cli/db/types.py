@@ -40,6 +40,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 Serial = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by INTEGER PRIMARY KEY alone
+UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # the pattern of an id, as the databases write it
 Id = String(36).with_variant(Uuid(as_uuid=False), "postgresql")
 
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from aura_cli.errors import ConfigurationError, UsageError
 from aura_cli.integrations.provider import Provider, Redirect
-from aura_cli.settings import is_loopback
+from aura_cli.settings import leads_here
 
 PORT = 8790  # where nothing else is prescribed: most providers compare the registered address to the letter, its port included
 PATH = "/callback"
@@ -64,8 +64,7 @@ def public_base(address: str | None) -> str:
             "Nothing says where the listener is reached from outside", "Set AURA_PUBLIC_URL (or NEXT_PUBLIC_APP_URL), or give --public-url"
         )
     parts = urlsplit(address)
-    local = is_loopback(parts.hostname)
-    if not (parts.hostname and (parts.scheme == "https" or (parts.scheme == "http" and local))) or parts.query or parts.fragment:
+    if not (parts.hostname and (parts.scheme == "https" or leads_here(address))) or parts.query or parts.fragment:
         raise ConfigurationError(
             f"{address[:200]!r} is no https address: providers and browsers need one", "Example: https://hooks.example.com"
         )

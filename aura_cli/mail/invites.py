@@ -16,13 +16,13 @@ from sqlalchemy import Connection, Row, func, select
 
 from aura_cli.audit.log import record
 from aura_cli.db.shared import team_invites, team_members, users
-from aura_cli.db.types import among, utc_now
+from aura_cli.db.types import UUID, among, utc_now
 from aura_cli.errors import ConfigurationError, ConflictError, NotFoundError, ServiceError, UnreachableError
 from aura_cli.mail.addresses import digest
 from aura_cli.mail.asking import Wanted
 from aura_cli.mail.rendering import TEMPLATES, checked
 from aura_cli.mail.tables import mails
-from aura_cli.settings import Settings, is_loopback, leads_here
+from aura_cli.settings import Settings, leads_here
 from aura_cli.users.who import Person
 
 LIFETIME = timedelta(days=7)  # as the web app has it
@@ -31,7 +31,7 @@ SETTING = "AURA_INVITE_URL"
 SHAPE = "{NEXT_PUBLIC_APP_URL}/team/accept?token={token}"
 _PATIENCE = 10.0  # seconds for the link's page
 _PLACE = "{token}"
-_INVITES = re.compile(rf"{TEMPLATE}:([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}):")  # the template sent by hand has another key
+_INVITES = re.compile(rf"{TEMPLATE}:({UUID}):")  # the template sent by hand has another key
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def link_shape(settings: Settings) -> str:
     parts = urlsplit(shape)
     if parts.scheme not in ("http", "https") or not parts.hostname or _PLACE in parts.netloc:
         raise ConfigurationError(f"{SETTING} is no web address: {shape}", f"Its default is {SHAPE}")
-    local = is_loopback(parts.hostname)
+    local = leads_here(shape)
     if settings.is_sandbox and not local:
         raise ConfigurationError(f"{SETTING} is not on this machine, and this is the sandbox", "Take a server on 127.0.0.1")
     if parts.scheme == "http" and not local:

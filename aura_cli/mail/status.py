@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, and_, bindparam, or_, select
 
 from aura_cli.db.engine import upsert
-from aura_cli.db.types import among, utc_now
+from aura_cli.db.types import UUID, among, utc_now
 from aura_cli.errors import AuraError
 from aura_cli.mail import suppression
 from aura_cli.mail.tables import mails, resend_events
@@ -43,7 +43,7 @@ _STATE_OF = {
     "email.complained": "complained",
 }
 _ORIGINS = {"bounce": suppression.BOUNCED, "complaint": suppression.COMPLAINED, "manual": suppression.MANUAL}
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = re.compile(UUID)
 _PASSING = ("Transient", "Undetermined")  # bounces after which the address may well be good
 _CLOCKS = timedelta(seconds=5)  # by which Resend's may be behind the database's
 

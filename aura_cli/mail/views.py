@@ -10,14 +10,14 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, or_, select
 
 from aura_cli.console import MASK
 from aura_cli.db.engine import reading
-from aura_cli.db.types import among
+from aura_cli.db.types import UUID, among
 from aura_cli.errors import NotFoundError, UsageError
 from aura_cli.mail.asking import MAIL
 from aura_cli.mail.tables import mails, resend_events
 from aura_cli.outbox.tables import outbox
 
 _UNSAID = {"team-invite": {"link"}}  # variables that only a mail's reader gets to see, by template
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_ID = re.compile(UUID, re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from aura_cli.db.shared import subscriptions, users
+from aura_cli.db.types import UUID
 from aura_cli.errors import NotFoundError, UsageError
 from aura_cli.users.near import meant
 from aura_cli.users.tables import user_aliases
@@ -20,7 +21,7 @@ FORMS = "WHO is a user id (uuid), a DID (did:privy:…), an e-mail address, a cu
 class Form(Enum):
     """What an identifier can be; the value is its pattern."""
 
-    ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+    ID = re.compile(UUID, re.IGNORECASE)
     DID = re.compile(r"did:privy:[\x21-\x7e]{1,240}")
     CUSTOMER = re.compile(r"cus_\w{1,250}", re.ASCII)
     SUBSCRIPTION = re.compile(r"sub_\w{1,250}", re.ASCII)
